@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""Data on stdout: plain lines or JSON. Everything else goes to stderr through `log`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def emit(text: str = "") -> None:
+    """One line of data; characters that stdout's encoding lacks are escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """A report for machines; `value` begins with `schema_version`."""
+    emit(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def emit_table(rows: Sequence[Sequence[str]]) -> None:
+    """Left-aligned columns two spaces apart, without trailing blanks."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        emit("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

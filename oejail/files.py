@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""Files: written whole or not at all, read within limits, locked with the holder's name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from oejail.errors import ConfigError, UsageFault, WorkspaceBusy
+
+MIB = 1 << 20
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 of `data` as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes as 64 hex digits; the file is streamed."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys, two-space indent and a final newline: the same bytes everywhere."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes.
+
+    Raises ConfigError for a file that is larger, or is no regular file (a FIFO would block), and
+    OSError as `open` does.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        info = os.fstat(stream.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            raise ConfigError(f"{path}: not a regular file")
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise ConfigError(f"{path}: {info.st_size} bytes, more than the limit of {limit}")
+    return data
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some file systems cannot fsync a directory; the rename stands
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None:
+    """Write a file under a temporary name and rename it: whole or not at all.
+
+    A symbolic link keeps pointing where it did: its target is replaced. An existing file keeps
+    its mode unless `mode` is given; a new one gets `mode`, else 0644 less the umask.
+    """
+    path = Path(os.path.realpath(path))
+    raw = data.encode() if isinstance(data, str) else data
+    if mode is None:
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except FileNotFoundError:
+            mode = 0o644 & ~_umask()
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(path.parent)
+
+
+def _umask() -> int:
+    """The process's umask, read without changing it (os.umask would, for every thread)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """A temporary directory beside `path`, which replaces `path` when the block ends well.
+
+    What stood at `path` is moved aside first and removed last, so a reader sees the old or the
+    new directory; after a kill between the two renames the old one lies beside as `.NAME.old`
+    and is put back by the next call.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    old = path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.rename(path)
+    remove_tree(old)
+    for leftover in path.parent.glob(f".{path.name}.new-*"):
+        remove_tree(leftover)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
+    fresh.chmod(0o755 & ~_umask())
+    try:
+        yield fresh
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    remove_tree(old)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory tree or file; nothing there is fine, a link is removed, not followed."""
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def relative_inside(root: Path, name: str) -> Path:
+    """`root/name` for a relative `name` that stays inside `root` (`..` and absolute are refused)."""
+    parts = Path(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise UsageFault(f"path {name!r} leaves its directory {root}")
+    return root / name
+
+
+def mark_cache(directory: Path) -> None:
+    """Make `directory` with a CACHEDIR.TAG, so that backup tools pass it over."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tag = directory / "CACHEDIR.TAG"
+    if not tag.exists():
+        atomic_write(tag, "Signature: 8a477f597d28d172789f06886806bc55\n# made by oejail\n")
+
+
+class Lock:
+    """An exclusive flock on a file that names its holder; freed by the kernel when that dies.
+
+    Use as a context manager. A second holder gets WorkspaceBusy, which names the first one's
+    process and command. The file stays: flock, not existence, is the lock.
+    """
+
+    def __init__(self, path: Path, purpose: str) -> None:
+        self.path = path
+        self.purpose = purpose
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Lock:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 400, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise WorkspaceBusy(
+                f"{self.path.parent.parent}: held by another oejail ({holder or 'unnamed'})",
+                hint="wait for it, or end it and run the same command again",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()}: oejail {self.purpose}\n".encode(), 0)
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""What oejail says while it works: to stderr by verbosity, and all of it to a log file a run.
+
+Secrets are taken out at the one place where every record passes. Data that a verb was asked for
+goes to stdout by `cli/output.py`, never through here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+logger = logging.getLogger("oejail")
+logger.setLevel(logging.DEBUG)
+logger.propagate = False
+
+KEEP_LOGS = 50
+
+_URL_SECRET = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@")
+_NAMED_SECRET = re.compile(
+    r"(?i)(?P<name>\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
+    r"(?P<separator>\s*[=:]\s*|\s+)(?P<value>\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)"
+)
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
+
+
+def redact(text: str) -> str:
+    """`text` without credentials: URL user parts, NAME=value of secret names, bearer tokens."""
+    text = _URL_SECRET.sub(r"\g<scheme>***@", text)
+    text = _BEARER.sub(r"\1 ***", text)
+    return _NAMED_SECRET.sub(_mask, text)
+
+
+def _mask(match: re.Match[str]) -> str:
+    # Prose such as "the token is stale" has no separator sign: only = and : mark a value there.
+    if match["separator"].strip() == "" and not match["name"].startswith("-"):
+        return match[0]
+    return f"{match['name']}{match['separator']}***"
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+class _Stderr(logging.Handler):
+    """Writes to whatever sys.stderr is now (tests and progress bars replace it)."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            write_stderr(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+def write_stderr(text: str) -> None:
+    """One line to stderr; characters that its encoding lacks are escaped; a closed one is fine."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    safe = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        stream.write(safe + "\n")
+        stream.flush()
+    except (BrokenPipeError, ValueError):
+        pass
+
+
+def setup(verbosity: int = 0) -> None:
+    """Send records to stderr: -1 errors only, 0 information, 1 and more everything."""
+    for handler in [h for h in logger.handlers if isinstance(h, _Stderr)]:
+        logger.removeHandler(handler)
+    handler = _Stderr()
+    handler.setLevel(
+        logging.ERROR if verbosity < 0 else logging.INFO if verbosity == 0 else logging.DEBUG
+    )
+    handler.setFormatter(_Formatter("%(message)s"))
+    logger.addHandler(handler)
+
+
+def open_run_log(directory: Path, verb: str) -> Path:
+    """Begin this run's log file `<directory>/<UTC stamp>-<verb>-<pid>.log` (mode 0600) and return it.
+
+    The oldest files beyond KEEP_LOGS are removed. Records of all levels go into it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    path = directory / f"{stamp}-{verb}-{os.getpid()}.log"
+    add_log_file(path)
+    for old in sorted(directory.glob("*.log"))[:-KEEP_LOGS]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def add_log_file(path: Path) -> None:
+    """Write all records to `path` too (created with mode 0600)."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    handler = logging.StreamHandler(os.fdopen(descriptor, "w", encoding="utf-8", errors="replace"))
+    formatter = _Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    handler.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+
+
+def close() -> None:
+    """Flush and drop every handler."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.flush()
+        if isinstance(handler, logging.StreamHandler):
+            handler.stream.close()
