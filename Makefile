@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# `make demo` and `make test` set up everything they need below .venv; nothing here installs a
+# system package or starts a daemon. All paths are relative: the checkout's may contain spaces.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-system check bench soak lock clean setup
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "oejail needs Python 3.11 or later; call make PYTHON=/path/to/python3" >&2; exit 2; }
+	"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# A new directory each time; its last line is the bundle's path.
+demo: setup
+	@if [ -f demo/oejail.yaml ]; then $(BIN)/oejail -q -C demo clean --all; fi
+	@rm -rf demo && mkdir demo
+	@bundle=$$($(BIN)/oejail -C demo up --sample) && \
+	  $(BIN)/oejail inspect "$${bundle#bundle: }" && \
+	  $(BIN)/oejail verify "$${bundle#bundle: }" && \
+	  echo "$$bundle"
+
+test: setup
+	$(PYTEST) -n 2 --dist worksteal
+
+test-system: setup
+	$(PYTEST) tests/system
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck .ci/run .ci/*.sh oejail/artifacts/target/*
+
+bench: setup
+	@status=0; for file in benchmarks/bench_*.py; do $(BIN)/python $$file || status=1; done; exit $$status
+
+soak: setup
+	$(PYTEST) tests/soak
+
+# Resolve the dependencies anew and pin them with their hashes.
+lock:
+	"$(PYTHON)" -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	  --extra sample --extra cross --group dev --generate-hashes --no-header --no-annotate \
+	  --output-file requirements.lock pyproject.toml
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .venv-lock demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find oejail tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""The command line: finds the verb, loads its module alone, turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from oejail import __version__, log
+from oejail.cli.context import context
+from oejail.errors import Exit, OejailError, UsageFault
+
+VERBS = {
+    "up": "From nothing to a checked bundle: every stage that is not up to date.",
+    "init": "Write a commented oejail.yaml, or adopt an oebuild workspace.",
+    "doctor": "What this machine has and lacks, each with its fix.",
+    "status": "Where the project stands: workspace, stages, last build, bundle.",
+    "generate": "Make the oebuild workspace and its build directory.",
+    "layers": "Show, add or remove BitBake layers.",
+    "build": "Build the targets with BitBake, and say what really happened.",
+    "shell": "An interactive shell in BitBake's environment.",
+    "bitbake": "Run bitbake with arguments of your own.",
+    "collect": "Gather what a build left, identified by content.",
+    "bundle": "Pack the collected files into one reproducible archive.",
+    "verify": "Prove that a bundle is whole and that its parts fit.",
+    "inspect": "Show what a bundle contains.",
+    "new": "Start an RTOS inmate of your own from a template.",
+    "cell": "Show and check Jailhouse cell configurations.",
+    "logs": "Show the log of the last run, or of a failed task.",
+    "clean": "Remove what oejail made.",
+    "explain": "What a rule means and how to mend a finding.",
+    "schema": "The JSON Schema of oejail.yaml.",
+}
+
+
+class Verbs(TyperGroup):
+    """The group of verbs; a verb's module is imported when it is called, not before."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            near = difflib.get_close_matches(cmd_name, VERBS, 1)
+            meant = f"did you mean {near[0]!r}?" if near else "oejail --help lists the verbs."
+            ctx.fail(f"No such verb {cmd_name!r}; {meant}")
+        module = import_module(f"oejail.cli.{cmd_name}")
+        app = getattr(module, "app", None)
+        if app is None:
+            app = typer.Typer()
+            settings = getattr(module, "context_settings", None)
+            app.command(cmd_name, help=module.command.__doc__, context_settings=settings)(
+                module.command
+            )
+        app.rich_markup_mode = None
+        app._add_completion = False
+        command = typer.main.get_command(app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+app = typer.Typer(
+    cls=Verbs, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"oejail {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    directory: Annotated[
+        Path | None, typer.Option("-C", metavar="DIR", help="Work as if started in DIR.")
+    ] = None,
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, help="Say what is run, and why.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say errors only.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write everything said to FILE too.")
+    ] = None,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """One command from an empty directory to an RTOS in a Jailhouse cell beside openEuler Embedded.
+
+    Exit status: 0 done, 1 a defect in oejail, 2 usage or configuration, 3 findings of severity
+    error, 4 a build or child command failed, 5 the target failed or stayed silent, 6 a
+    prerequisite is missing, 7 another oejail holds the project, 130 interrupted.
+    """
+    context.verbosity = -1 if quiet else verbose
+    context.color = not no_color and "NO_COLOR" not in os.environ
+    context.log_file = log_file
+    log.setup(context.verbosity)
+    if log_file is not None:
+        log.add_log_file(log_file)
+    if directory is not None:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise UsageFault(f"-C {directory}: {error.strerror}") from None
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _complain(error: OejailError) -> None:
+    first, *rest = error.lines()
+    log.write_stderr(log.redact(f"oejail: error: {first}"))
+    for line in rest:
+        log.write_stderr(log.redact(f"  {line}"))
+    log.logger.debug("error: %s", "\n".join(error.lines()))
+
+
+# What the operating system refuses is no defect of ours: say it in one line, with its own status.
+_SYSTEM = {
+    errno.ENOSPC: (Exit.PREREQUISITE, "free some space and run the same command again"),
+    errno.EDQUOT: (Exit.PREREQUISITE, "free some space and run the same command again"),
+    errno.EFBIG: (Exit.PREREQUISITE, "raise the limit on file sizes (ulimit -f)"),
+    errno.EROFS: (Exit.PREREQUISITE, "work on a writable file system"),
+    errno.EMFILE: (Exit.PREREQUISITE, "raise the limit on open files (ulimit -n)"),
+    errno.ENOMEM: (Exit.PREREQUISITE, "free some memory and run the same command again"),
+    errno.EACCES: (Exit.USAGE, "check who owns it"),
+    errno.EPERM: (Exit.USAGE, "check who owns it"),
+    errno.ENOENT: (Exit.USAGE, "check the path"),
+    errno.ENOTDIR: (Exit.USAGE, "check the path"),
+    errno.EISDIR: (Exit.USAGE, "check the path"),
+    errno.ENAMETOOLONG: (Exit.USAGE, "use a shorter path"),
+    errno.ELOOP: (Exit.USAGE, "check the symbolic links"),
+}
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        cast(TyperCommand, typer.main.get_command(app)).main(arguments, prog_name="oejail")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(Exit.DEFECT)
+    except OejailError as error:
+        _complain(error)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        log.write_stderr("oejail: interrupted; run the same command again to continue")
+        return int(Exit.INTERRUPTED)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            return int(Exit.OK)
+        status, hint = _SYSTEM.get(error.errno or 0, (Exit.DEFECT, "oejail -v says more"))
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(OejailError(f"{place}{error.strerror or error}", hint=hint))
+        log.logger.debug("traceback", exc_info=True)
+        return int(status)
+    except Exception as error:  # the one place where a defect is caught, to be said in one line
+        log.write_stderr(
+            f"oejail: defect: {type(error).__name__}: {error} (oejail {__version__}; -v shows where)"
+        )
+        log.logger.debug("traceback", exc_info=True)
+        return int(Exit.DEFECT)
+    return int(Exit.OK)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # A signal that was ignored at the start (nohup) stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminated)
+    status = _run(sys.argv[1:])
+    log.close()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has gone; keep the interpreter from complaining at its end.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""What each stage of `up` read and wrote, so that the next run can tell what is still true.
+
+`.oejail/state.json` holds, for each stage, its reads and writes: names such as
+`file:/path`, `git:/path` or `value:engine`, each with what was found then. A file is compared as
+git's index does it: the same inode, size, mode and times mean the same bytes; else its SHA-256
+decides. A repository is compared by its commit and by whether it has local changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oejail.files import atomic_write, sha256_file
+from oejail.process import scrubbed_environment
+
+SCHEMA = 1
+ABSENT = "absent"
+DIRTY = "+changes"
+
+Facts = dict[str, Any]
+"""Name of a thing that was read or written → what was found (a fingerprint, commit or value)."""
+
+
+def file_fact(path: Path) -> Any:
+    """A file's fingerprint: [sha256, size, mode, mtime_ns, ctime_ns, inode], or ABSENT."""
+    try:
+        info = path.stat()
+        if not path.is_file():
+            return ABSENT
+        return [sha256_file(path), *_stat_part(info)]
+    except (FileNotFoundError, NotADirectoryError):
+        return ABSENT
+
+
+def _stat_part(info: os.stat_result) -> list[int]:
+    return [info.st_size, info.st_mode, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
+
+
+def _same_file(path: Path, then: Any) -> bool:
+    try:
+        info = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return bool(then == ABSENT)
+    if not isinstance(then, list) or len(then) != 6:
+        return False
+    now = _stat_part(info)
+    if now == then[1:]:
+        return True
+    return now[:2] == then[1:3] and sha256_file(path) == then[0]
+
+
+def git_facts(repositories: Iterable[Path]) -> dict[Path, str]:
+    """Each repository's commit, with DIRTY appended where it has local changes; ABSENT without one.
+
+    All are asked at once: `up` with nothing to do waits for one `git status`, not for each.
+    """
+    environment = scrubbed_environment({"GIT_OPTIONAL_LOCKS": "0"})
+    asked = {}
+    for repository in repositories:
+        if not (repository / ".git").exists():
+            continue
+        # The repository is data: it must not choose programs to run, and may belong to the build
+        # user while we are root.
+        argv = ["git", "-c", "core.fsmonitor=false", "-c", f"safe.directory={repository}"]
+        argv += ["-C", str(repository), "status", "--porcelain=v2", "--branch", "--no-renames"]
+        asked[repository] = subprocess.Popen(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    facts = dict.fromkeys(repositories, ABSENT)
+    for repository, process in asked.items():
+        out, _ = process.communicate()
+        lines = out.decode(errors="replace").splitlines()
+        commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid")), "")
+        dirty = any(line and not line.startswith("#") for line in lines)
+        if process.returncode == 0 and commit:
+            facts[repository] = commit + (DIRTY if dirty else "")
+    return facts
+
+
+@dataclass
+class Record:
+    """One stage as it last ended well."""
+
+    reads: Facts = field(default_factory=dict)
+    writes: Facts = field(default_factory=dict)
+    note: str = ""
+
+
+class State:
+    """The records of all stages, kept in `.oejail/state.json`.
+
+    A file that cannot be read as such (another version, cut short by hand) counts as empty:
+    every stage then runs again, which is always right, only slower.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: dict[str, Record] = {}
+        self._git: dict[Path, str] = {}
+        try:
+            raw = json.loads(path.read_bytes())
+            if raw["schema_version"] == SCHEMA:
+                for name, record in raw["stages"].items():
+                    self.records[name] = Record(**record)
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            self.records = {}
+
+    def save(self) -> None:
+        """Write the file, atomically."""
+        stages = {name: vars(record) for name, record in self.records.items()}
+        raw = json.dumps({"schema_version": SCHEMA, "stages": stages}, indent=1, sort_keys=True)
+        atomic_write(self.path, raw)
+
+    def forget(self, stage: str) -> None:
+        """Drop a stage's record: it is about to run, and a kill in its middle must show."""
+        if self.records.pop(stage, None) is not None:
+            self.save()
+
+    def ask_git(self, names: Iterable[str] | None = None) -> None:
+        """Look at all repositories that the records (or `names`, `git:PATH`) mention, at once."""
+        if names is None:
+            names = {n for r in self.records.values() for n in (*r.reads, *r.writes)}
+        self._git.update(git_facts({Path(n[4:]) for n in names if n.startswith("git:")}))
+
+    def fact(self, name: str, values: Mapping[str, Any]) -> Any:
+        """What is found now under `name`; `values` answers for `value:` names."""
+        kind, _, rest = name.partition(":")
+        if kind == "file":
+            return file_fact(Path(rest))
+        if kind == "git":
+            if Path(rest) not in self._git:
+                self.ask_git([name])
+            return self._git[Path(rest)]
+        return values.get(rest)
+
+    def record(
+        self,
+        stage: str,
+        reads: Iterable[str],
+        writes: Iterable[str],
+        values: Mapping[str, Any],
+        note: str = "",
+    ) -> None:
+        """Remember what `stage` read and wrote as it is now, and save.
+
+        Where an earlier stage wrote the same file, its record follows: `layers` may well edit
+        the compile.yaml that `generate` made.
+        """
+        written = {name: self.fact(name, values) for name in writes}
+        for other in self.records.values():
+            for name in written.keys() & other.writes.keys():
+                other.writes[name] = written[name]
+        read = {name: self.fact(name, values) for name in reads}
+        self.records[stage] = Record(read, written, note)
+        self.save()
+
+    def stale(self, stage: str, values: Mapping[str, Any]) -> str | None:
+        """Why `stage` must run again, or None when all that it read and wrote is as it was."""
+        record = self.records.get(stage)
+        if record is None:
+            return "not done yet"
+        for name, then in record.reads.items():
+            if not self._same(name, then, values):
+                return f"{describe(name)} has changed"
+        for name, then in record.writes.items():
+            if not self._same(name, then, values):
+                path = Path(name.partition(":")[2])
+                gone = name.startswith("file:") and not path.exists()
+                return f"{describe(name)} {'is gone' if gone else 'was altered'}"
+        return None
+
+    def altered(self, stage: str) -> list[Path]:
+        """The files that `stage` wrote and that are gone or different now."""
+        record = self.records.get(stage, Record())
+        names = [n for n in record.writes if n.startswith("file:")]
+        return [Path(n[5:]) for n in names if not self._same(n, record.writes[n], {})]
+
+    def _same(self, name: str, then: Any, values: Mapping[str, Any]) -> bool:
+        if name.startswith("file:"):
+            return _same_file(Path(name[5:]), then)
+        return bool(self.fact(name, values) == then)
+
+
+def describe(name: str) -> str:
+    """`name` for a person: the last two parts of a path, or a value's name."""
+    kind, _, rest = name.partition(":")
+    if kind == "value":
+        return rest
+    return "/".join(Path(rest).parts[-2:])
