@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: MIT
+"""Boards: one YAML file each, here or the user's own."""
+
+from oejail.platforms.load import load, names
+from oejail.platforms.model import Platform, Rtos
+
+__all__ = ["Platform", "Rtos", "load", "names"]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Find oejail.yaml and read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from oejail import configfile, platforms
+from oejail.errors import ConfigError, UsageFault
+from oejail.platforms import Platform
+from oejail.project.model import FILE, Config
+from oejail.project.project import Project
+from oejail.yamltext import Path as Place
+
+
+def find(start: Path | None = None) -> Path:
+    """The nearest directory with an oejail.yaml: `start` (default the current one) or above it.
+
+    Raises UsageFault when there is none.
+    """
+    first = (start or Path.cwd()).resolve()
+    for directory in (first, *first.parents):
+        if (directory / FILE).exists():
+            return directory
+    raise UsageFault(f"no {FILE} in {first} or above", hint="oejail init writes one")
+
+
+def load(start: Path | None = None) -> Project:
+    """The project around `start`. Raises UsageFault (none there), ConfigError (each error)."""
+    root = find(start)
+    path = root / FILE
+    config = configfile.read(path, Config, shown=FILE, rules=[_platform_rule(root)])
+    return Project(root, config, platforms.load(config.platform, root))
+
+
+def _platform_rule(root: Path) -> configfile.Rule:
+    def rule(config: Config) -> Iterator[tuple[Place, str]]:
+        try:
+            platform = platforms.load(config.platform, root)
+        except ConfigError as error:
+            yield ("platform",), "; ".join(error.lines())
+            return
+        yield from _unfit(config, platform)
+
+    return rule
+
+
+def _unfit(config: Config, platform: Platform) -> Iterator[tuple[Place, str]]:
+    rtos = platform.rtos.get(config.rtos) if config.rtos else None
+    if config.rtos and (rtos is None or not rtos.supported):
+        reason = rtos.reason if rtos else f"{platform.name} knows no {config.rtos}"
+        yield ("rtos",), f"{config.rtos} does not run on {platform.name}: {reason}; write null"
+    for number, inmate in enumerate(config.cells.inmates if config.cells else ()):
+        if inmate.expect_repeat and inmate.expect is None:
+            yield ("cells", "inmates", number, "expect_repeat"), "needs a text in expect"
+        elif config.cells and inmate.cell in {i.cell for i in config.cells.inmates[:number]}:
+            yield ("cells", "inmates", number, "cell"), f"{inmate.cell} stands in the set twice"

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""The workspace: what oebuild makes and works in, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from oejail.process import SELF, Identity
+from oejail.project import Project
+
+Engine = Literal["host", "container"]
+Tree = Literal["openeuler", "sample", "path"]
+
+CONTAINER_SRC = "/usr1/openeuler/src"
+CONTAINER_BUILD = "/home/openeuler/build"
+"""Where oebuild mounts src/ and build/<name> in its container."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An oebuild workspace and how programs run in it. Made by `open_workspace`."""
+
+    root: Path
+    """Absolute, resolved, without characters that oebuild cannot bear."""
+    project: Project
+    build_name: str
+    engine: Engine
+    tree: Tree
+    oebuild: tuple[str, ...]
+    """How oebuild is started: the words before its arguments."""
+    identity: Identity = SELF
+
+    @property
+    def src(self) -> Path:
+        """The sources."""
+        return self.root / "src"
+
+    @property
+    def build_dir(self) -> Path:
+        """The build directory."""
+        return self.root / "build" / self.build_name
+
+    @property
+    def compile_yaml(self) -> Path:
+        """oebuild's build configuration."""
+        return self.build_dir / "compile.yaml"
+
+    @property
+    def meta_openeuler(self) -> Path:
+        """The repository that says how openEuler is built."""
+        return self.src / "yocto-meta-openeuler"
+
+    @property
+    def src_as_built(self) -> str:
+        """src/ as BitBake sees it: in the container it lies elsewhere."""
+        return CONTAINER_SRC if self.engine == "container" else str(self.src)
+
+    @property
+    def build_dir_as_built(self) -> str:
+        """The build directory as BitBake sees it."""
+        return (
+            f"{CONTAINER_BUILD}/{self.build_name}"
+            if self.engine == "container"
+            else str(self.build_dir)
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an `ensure_…` verb did: nothing, when all was as it should be; `reason` says why."""
+
+    changed: bool
+    reason: str
