@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""What this machine has and lacks for oejail, each with its fix."""
+
+from __future__ import annotations
+
+import locale
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from oejail import oebuild, process
+from oejail.errors import OejailError
+from oejail.log import redact
+
+GIB = 1 << 30
+NEEDED_SPACE = 100 * GIB
+"""Free bytes for a build of openEuler with its downloads and tmp/ (the sample needs far less)."""
+NEEDED_MEMORY = 8 * GIB
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the report. `state` is `ok`, `note` (fine, but worth knowing) or `missing`.
+
+    `required` says whether oejail can do nothing at all without it; `fix` is what to type.
+    """
+
+    name: str
+    state: str
+    detail: str
+    fix: str = ""
+    required: bool = False
+
+
+def examine(directory: Path) -> list[Line]:
+    """The report for a project in `directory`; programs are asked for their versions."""
+    return [check(directory) for check in _CHECKS]
+
+
+def _version(program: str, *arguments: str) -> str | None:
+    """The first line that `program` says of its version, or None when it cannot be run."""
+    if shutil.which(program) is None:
+        return None
+    try:
+        result = process.run([program, *arguments], timeout=20, check=False)
+    except OejailError:
+        return None
+    lines = [line.strip() for line in (*result.stdout, *result.stderr) if line.strip()]
+    return lines[0] if result.ok and lines else None
+
+
+def _python(_: Path) -> Line:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Line("Python", "ok", f"{found} at {sys.executable}", required=True)
+
+
+def _git(_: Path) -> Line:
+    found = _version("git", "--version")
+    if found is None:
+        return Line("git", "missing", "not on PATH", "apt-get install git", required=True)
+    return Line("git", "ok", found, required=True)
+
+
+def _oebuild(_: Path) -> Line:
+    try:
+        found = oebuild.version()
+    except OejailError as error:
+        return Line("oebuild", "missing", error.message, error.hint or oebuild.PIP, required=True)
+    if found != oebuild.PINNED:
+        return Line(
+            "oebuild", "note", f"{found}; oejail was tested with {oebuild.PINNED}", oebuild.PIP
+        )
+    return Line("oebuild", "ok", found, required=True)
+
+
+def _container(_: Path) -> Line:
+    for program in ("docker", "podman"):
+        found = _version(program, "--version")
+        if found is None:
+            continue
+        try:
+            alive = process.run([program, "info"], timeout=20, check=False)
+        except OejailError:
+            continue
+        if alive.ok:
+            return Line("containers", "ok", found)
+        last = next((line for line in reversed(alive.stderr) if line.strip()), "no answer")
+        return Line(
+            "containers",
+            "note",
+            f"{found}, but its daemon does not answer: {last.strip()}",
+            "start it, or point DOCKER_HOST at one; the host engine needs none",
+        )
+    fix = "apt-get install docker.io; the host engine needs none"
+    return Line("containers", "note", "neither docker nor podman on PATH", fix)
+
+
+def _cross(_: Path) -> Line:
+    found = _version("aarch64-linux-gnu-gcc", "--version")
+    if found is not None:
+        return Line("cross compiler", "ok", found)
+    if find_spec("ziglang") is not None:
+        return Line("cross compiler", "ok", "zig (the ziglang package)")
+    return Line(
+        "cross compiler",
+        "note",
+        "neither aarch64-linux-gnu-gcc nor ziglang: the sample tree cannot be built",
+        "pipx install 'oejail[sample,cross]', or apt-get install gcc-aarch64-linux-gnu",
+    )
+
+
+def _bitbake(_: Path) -> Line:
+    if find_spec("bitbake_setup") is not None:
+        return Line("sample's BitBake", "ok", "the bitbake-setup package")
+    return Line(
+        "sample's BitBake",
+        "note",
+        "bitbake-setup is not installed: --sample cannot run",
+        "pipx install 'oejail[sample,cross]'",
+    )
+
+
+def _qemu(_: Path) -> Line:
+    found = _version("qemu-system-aarch64", "--version")
+    if found is None:
+        return Line(
+            "QEMU", "note", "qemu-system-aarch64 is not on PATH", "apt-get install qemu-system-arm"
+        )
+    return Line("QEMU", "ok", found)
+
+
+def _disk(directory: Path) -> Line:
+    free = shutil.disk_usage(directory).free
+    detail = f"{free / GIB:.1f} GiB free at {directory}"
+    if free < NEEDED_SPACE:
+        wanted = f"a build of openEuler wants some {NEEDED_SPACE // GIB} GiB"
+        return Line(
+            "disk", "note", f"{detail}; {wanted}", "free space, or oejail init --workspace DIR"
+        )
+    return Line("disk", "ok", detail)
+
+
+def _memory(_: Path) -> Line:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    detail = f"{total / GIB:.1f} GiB, {len(os.sched_getaffinity(0))} CPUs"
+    if total < NEEDED_MEMORY:
+        return Line(
+            "memory",
+            "note",
+            f"{detail}; a build of openEuler wants some {NEEDED_MEMORY // GIB} GiB",
+            "local_conf: ['BB_NUMBER_THREADS = \"2\"'] in oejail.yaml uses less",
+        )
+    return Line("memory", "ok", detail)
+
+
+def _user(_: Path) -> Line:
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return Line(
+            "user",
+            "missing",
+            f"uid {uid} has no passwd entry: oebuild fails",
+            "add one with useradd",
+        )
+    if uid == 0:
+        return Line(
+            "user",
+            "note",
+            "root: BitBake and oebuild refuse it, so they run as another user",
+            "set build_user: in oejail.yaml (useradd --create-home oejail)",
+        )
+    return Line("user", "ok", name)
+
+
+def _locale(_: Path) -> Line:
+    encoding = locale.getpreferredencoding(False)
+    if encoding.lower().replace("-", "") != "utf8":
+        return Line(
+            "locale",
+            "note",
+            f"{encoding}: names outside ASCII are shown escaped; builds run in C.UTF-8",
+            "export LC_ALL=C.UTF-8",
+        )
+    return Line("locale", "ok", encoding)
+
+
+def _proxy(_: Path) -> Line:
+    found = [f"{name}={redact(os.environ[name])}" for name in PROXIES if os.environ.get(name)]
+    return Line("proxy", "ok", ", ".join(found) or "none set")
+
+
+_CHECKS: tuple[Callable[[Path], Line], ...] = (
+    _python,
+    _git,
+    _oebuild,
+    _container,
+    _cross,
+    _bitbake,
+    _qemu,
+    _disk,
+    _memory,
+    _user,
+    _locale,
+    _proxy,
+)
