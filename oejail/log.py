@@ -7,12 +7,14 @@ goes to stdout by `cli/output.py`, never through here.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 logger = logging.getLogger("oejail")
 logger.setLevel(logging.DEBUG)
@@ -22,7 +24,7 @@ KEEP_LOGS = 50
 
 _URL_SECRET = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@")
 _NAMED_SECRET = re.compile(
-    r"(?i)(?P<name>\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
+    r"(?i)(?P<name>-{0,2}\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
     r"(?P<separator>\s*[=:]\s*|\s+)(?P<value>\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
@@ -108,12 +110,20 @@ def add_log_file(path: Path) -> None:
     handler.setFormatter(formatter)
     handler.setLevel(logging.DEBUG)
     logger.addHandler(handler)
+    _files.append(handler)
+
+
+_files: list[logging.StreamHandler[TextIO]] = []
 
 
 def close() -> None:
-    """Flush and drop every handler."""
-    for handler in list(logger.handlers):
+    """Drop our handlers and close their files."""
+    for handler in [h for h in logger.handlers if isinstance(h, _Stderr)]:
         logger.removeHandler(handler)
-        handler.flush()
-        if isinstance(handler, logging.StreamHandler):
-            handler.stream.close()
+    while _files:
+        file = _files.pop()
+        logger.removeHandler(file)
+        file.close()
+        # A disk that is full at this point must not hide how the run itself ended.
+        with contextlib.suppress(OSError):
+            file.stream.close()
