@@ -8,6 +8,7 @@ them; `shipped` gives the supported boards' own. The formats are described in `l
 from oejail.cells.decode import decode
 from oejail.cells.encode import encode, with_arch
 from oejail.cells.errors import CellFormatError
+from oejail.cells.jsonview import from_dict, to_dict
 from oejail.cells.layouts import MAX_CONFIG_SIZE
 from oejail.cells.model import (
     ArmPlatform,
@@ -49,8 +50,10 @@ __all__ = [
     "cpu_bitmap",
     "decode",
     "encode",
+    "from_dict",
     "pin_bitmap",
     "shipped",
     "shipped_names",
+    "to_dict",
     "with_arch",
 ]
