@@ -26,6 +26,14 @@ TARGET = r"[A-Za-z0-9][A-Za-z0-9.+_:/-]*"
 BUILD_NAME = r"[a-z0-9_-]+"
 
 
+def bad_workspace_path(path: str) -> str | None:
+    """What is wrong with `path` in oebuild's hands; None when nothing is."""
+    if re.fullmatch(WORKSPACE_PATH, path):
+        return None
+    bad = sorted({letter for letter in path if not re.fullmatch(WORKSPACE_PATH, letter)})
+    return f"oebuild cannot bear {', '.join(map(repr, bad[:5]))} in a path"
+
+
 def _relative(value: str) -> str | None:
     """What is wrong with `value` as a path that stays inside its directory."""
     if value.startswith("/"):
@@ -47,6 +55,13 @@ def _text(value: str) -> str | None:
     return "is empty" if not value.strip() else _one_line(value)
 
 
+def _conf_line(value: str) -> str | None:
+    if value.lstrip().startswith("#"):
+        # oebuild takes such a line as an order to comment that text out, wherever it stands.
+        return f"{short(value)} is a comment; write it in oejail.yaml instead"
+    return _text(value)
+
+
 def _expect(value: str) -> str | None:
     if len(value) > 200:
         return f"{len(value)} characters, more than 200"
@@ -65,7 +80,8 @@ def _tree(value: str) -> str | None:
     return f"{short(value)} is neither openeuler, sample nor a path (a path has a '/')"
 
 
-def _url(value: str) -> str | None:
+def bad_url(value: str) -> str | None:
+    """What is wrong with `value` as a repository's URL; None when nothing is."""
     if re.fullmatch(r"(https?|ssh|git|file)://[A-Za-z0-9@:/._~+%=-]+", value):
         return None
     if re.fullmatch(r"[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[A-Za-z0-9/._~+-]+", value):
@@ -75,7 +91,8 @@ def _url(value: str) -> str | None:
     return f"{short(value)} is no http, https, ssh, git or file URL and no absolute path"
 
 
-def _ref(value: str) -> str | None:
+def bad_ref(value: str) -> str | None:
+    """What is wrong with `value` as the name of a branch; None when nothing is."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", value) and ".." not in value:
         return None
     return f"{short(value)} is no branch, tag or commit"
@@ -94,7 +111,7 @@ Feature = Annotated[
     str, Matches(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", "an oebuild feature (letters, digits, . _ / + -)")
 ]
 Text = Annotated[str, Check(_text)]
-Line = Annotated[str, Check(_one_line)]
+Line = Annotated[str, Check(_conf_line)]
 
 
 @dataclass(frozen=True)
@@ -103,9 +120,9 @@ class Source:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
-    url: Annotated[str, Check(_url)]
+    url: Annotated[str, Check(bad_url)]
     """http, https, ssh, git or file URL, or an absolute path."""
-    ref: Annotated[str, Check(_ref)] = "master"
+    ref: Annotated[str, Check(bad_ref)] = "master"
     """Branch."""
 
 
@@ -115,7 +132,7 @@ class Mirror:
 
     __pydantic_config__: ClassVar[Any] = STRICT
 
-    match: Annotated[str, Check(_url)]
+    match: Annotated[str, Check(bad_url)]
     """Beginning of the URLs that this mirror serves."""
     path: Text
     """Local directory or URL that replaces it."""
@@ -205,8 +222,9 @@ class Config:
     sources: Mapping[FileName, Source] = field(
         default_factory=lambda: {META_OPENEULER: Source(META_URL)}
     )
-    """Where oebuild gets yocto-meta-openeuler."""
+    """Where yocto-meta-openeuler comes from, and repositories of your own beside it in src/."""
     mirrors: tuple[Mirror, ...] = ()
+    """Other places for the repositories of `sources` and of the tree's manifest."""
     local_conf: tuple[Line, ...] = ()
     """Lines for conf/local.conf."""
     cells: Cells | None = None
