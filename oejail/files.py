@@ -69,10 +69,12 @@ def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None
     """Write a file under a temporary name and rename it: whole or not at all.
 
     A symbolic link keeps pointing where it did: its target is replaced. An existing file keeps
-    its mode unless `mode` is given; a new one gets `mode`, else 0644 less the umask.
+    its mode unless `mode` is given; a new one gets `mode`, else 0644 less the umask. Root leaves
+    the file to its owner, a new one to the owner of its directory.
     """
     path = Path(os.path.realpath(path))
     raw = data.encode() if isinstance(data, str) else data
+    owner = _owner_to_keep(path)
     if mode is None:
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -83,6 +85,8 @@ def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(raw)
             stream.flush()
+            if owner is not None:
+                os.fchown(stream.fileno(), *owner)
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         os.rename(temporary, path)
@@ -91,6 +95,39 @@ def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None
             os.unlink(temporary)
         raise
     _sync_directory(path.parent)
+
+
+def _owner_to_keep(path: Path) -> tuple[int, int] | None:
+    """As root: uid and gid of `path`, or of the directory it is to stand in; else None."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        info = path.lstat()
+    except FileNotFoundError:
+        info = path.parent.stat()
+    return info.st_uid, info.st_gid
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and what is missing above it; root leaves each to the owner around it."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    owner = _owner_to_keep(path)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        if owner is not None:
+            os.chown(path, *owner, follow_symlinks=False)
+
+
+def give(path: Path, uid: int, gid: int) -> None:
+    """As root: make `uid` and `gid` the owner of a tree; links are given, not followed."""
+    if path.is_dir() and not path.is_symlink():
+        # By descriptors, from the bottom: the new owner cannot put a link in the way meanwhile.
+        for _, directories, names, folder in os.fwalk(path, topdown=False):
+            for name in (*directories, *names):
+                os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+    os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def _umask() -> int:
@@ -140,7 +177,7 @@ def remove_tree(path: Path) -> None:
 
 
 def relative_inside(root: Path, name: str) -> Path:
-    """`root/name` for a relative `name` that stays inside `root` (`..` and absolute are refused)."""
+    """`root/name` for a relative `name` that stays inside; `..` and absolute are refused."""
     parts = Path(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\0" in name:
         raise UsageFault(f"path {name!r} leaves its directory {root}")
@@ -149,7 +186,7 @@ def relative_inside(root: Path, name: str) -> Path:
 
 def mark_cache(directory: Path) -> None:
     """Make `directory` with a CACHEDIR.TAG, so that backup tools pass it over."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     tag = directory / "CACHEDIR.TAG"
     if not tag.exists():
         atomic_write(tag, "Signature: 8a477f597d28d172789f06886806bc55\n# made by oejail\n")
@@ -168,7 +205,7 @@ class Lock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> Lock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

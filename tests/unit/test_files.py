@@ -17,6 +17,8 @@ from oejail.files import (
     atomic_directory,
     atomic_write,
     canonical_json,
+    give,
+    make_directory,
     mark_cache,
     read_limited,
     relative_inside,
@@ -45,6 +47,25 @@ def test_write_keeps_a_link(tmp_path: Path) -> None:
     atomic_write(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_text() == "new"
+
+
+def test_root_leaves_files_to_the_owner(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    if os.geteuid() == 0:
+        os.chown(project, 4321, 4322)
+    uid, gid = project.stat().st_uid, project.stat().st_gid
+    make_directory(project / "a/b")
+    atomic_write(project / "a/b/new", "1")
+    atomic_write(project / "a/b/new", "2", mode=0o600)
+    for path in (project / "a", project / "a/b", project / "a/b/new"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (uid, gid)
+    target = tmp_path / "elsewhere"
+    target.write_text("")
+    (project / "a/link").symlink_to(target)
+    give(project, os.geteuid(), os.getegid())
+    assert (project / "a/b/new").stat().st_uid == os.geteuid()
+    assert target.stat().st_uid == os.geteuid()
 
 
 def test_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
