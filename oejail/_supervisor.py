@@ -1,39 +1,61 @@
 # SPDX-License-Identifier: MIT
 """Runs one command and sees to it that nothing of it outlives oejail.
 
-Started by `oejail.process.run` as `python -I -S _supervisor.py FD SPEC`; standard library only. A
-process group is not enough: BitBake's server daemonises with setsid. This process is a child
-subreaper instead (prctl(2)), so every orphan of the command becomes its child, and `waitpid`
-answering ECHILD is the proof that nothing is left.
+Started by `oejail.process` as `python -I -S _supervisor.py FD USER GRACE LINGER MODE COMMAND…`;
+standard library only. A process group is not enough: BitBake's server daemonises with setsid. This
+process is a child subreaper instead (prctl(2)), so every orphan of the command becomes its child,
+and `waitpid` answering ECHILD is the proof that nothing is left.
 
 FD is a socket to oejail. Its end (oejail died, by whatever signal) stops the command; so does an
-`I` (interrupt: SIGINT twice to the command's process group, as BitBake's front end wants it, then
-SIGKILL to all) or a `K` (SIGKILL at once). At the end one line goes back: `exit N` or `signal N`.
+`I` (interrupt: SIGINT twice, as BitBake's front end wants it, then SIGKILL to all) or a `K`
+(SIGKILL at once). At the end one line goes back: `exit N` or `signal N`, followed by the process
+ids that could not be ended, if any.
 
-SPEC is JSON: argv, user ({uid, gid, groups} or null), grace (seconds between interrupt and kill),
-linger (seconds that descendants may outlive the command itself).
+USER is `UID:GID:GROUP,…`, or `-` to stay who we are. GRACE is the number of seconds between
+interrupt and kill, LINGER of those that descendants may outlive the command itself. MODE is
+`pipe`, or `terminal` where stdin is a terminal of the command's own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import json
+import fcntl
 import os
 import select
 import signal
-import socket
 import sys
+import termios
 import time
-from typing import Any, NoReturn
+from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+
+# After oejail's death nobody waits for a clean end, and 3 s later nothing may be left.
+ORPHAN_GRACE = 1.5
+# How long to go on killing what does not die: a process of another user, or one in the kernel.
+KILL_SECONDS = 5.0
 
 
 def prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+def children() -> list[int]:
+    """Process ids of our own children, zombies too.
+
+    The kernel's list where it keeps one (CONFIG_PROC_CHILDREN): much faster than a look at every
+    process, which a command that forks and exits all the time would outrun.
+    """
+    own = os.getpid()
+    try:
+        with open(f"/proc/{own}/task/{own}/children", "rb") as stream:
+            return [int(pid) for pid in stream.read().split()]
+    except FileNotFoundError:
+        return descendants(own)
 
 
 def descendants(root: int) -> list[int]:
@@ -59,27 +81,43 @@ def descendants(root: int) -> list[int]:
 
 
 class Supervisor:
-    def __init__(self, control: socket.socket, spec: dict[str, Any]) -> None:
+    def __init__(
+        self, control: int, user: str, grace: float, linger: float, mode: str, argv: list[str]
+    ) -> None:
         self.control = control
-        self.spec = spec
+        self.user = user
+        self.grace = grace
+        self.linger = linger
+        self.terminal = mode == "terminal"
+        self.argv = argv
         self.child = 0
         self.status: int | None = None
-        # Written to by the kernel's SIGCHLD, so that the end of a child wakes the select at once.
+        self.left: list[int] = []
+        # Written to by the kernel's SIGCHLD, so that the end of a child wakes the poll at once.
         self.wake, write = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.poll = select.poll()
+        self.poll.register(control, select.POLLIN)
+        self.poll.register(self.wake, select.POLLIN)
 
     def order(self, seconds: float) -> bytes | None:
-        """The next order within `seconds`, None without one; a child's end returns early."""
-        ready, _, _ = select.select([self.control, self.wake], [], [], seconds)
+        """The next order within `seconds`, None without one; a child's end returns early.
+
+        `b""` says that oejail has died.
+        """
+        ready = {descriptor for descriptor, _ in self.poll.poll(seconds * 1000)}
         if self.wake in ready:
-            try:
+            with contextlib.suppress(BlockingIOError):
                 os.read(self.wake, 4096)
-            except BlockingIOError:
-                pass
-        return self.control.recv(1) if self.control in ready else None
+        if self.control not in ready:
+            return None
+        try:
+            return os.read(self.control, 1)
+        except OSError:
+            return b""
 
     def start(self) -> None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -90,22 +128,28 @@ class Supervisor:
 
     def become_command(self, supervisor: int) -> NoReturn:
         try:
-            self.control.close()
+            os.close(self.control)
             os.setsid()
-            user = self.spec["user"]
-            if user is not None:
-                os.setgroups(user["groups"])
-                os.setgid(user["gid"])
-                os.setuid(user["uid"])
+            if self.terminal:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if self.user != "-":
+                uid, gid, groups = self.user.split(":")
+                os.setgroups([int(group) for group in groups.split(",") if group])
+                os.setgid(int(gid))
+                os.setuid(int(uid))
             # After the drop of rights: a change of uid clears it.
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != supervisor:
                 os._exit(125)
-            for name in ("INT", "TERM", "HUP", "QUIT", "PIPE", "CHLD"):
-                signal.signal(getattr(signal, "SIG" + name), signal.SIG_DFL)
-            os.execvp(self.spec["argv"][0], self.spec["argv"])
-        except OSError as error:
-            os.write(2, f"{self.spec['argv'][0]}: {error.strerror}\n".encode())
+            # Ignored signals would stay ignored across the exec.
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                if signal.getsignal(number) in (signal.SIG_IGN, None):
+                    signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            os.execvp(self.argv[0], self.argv)
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or error
+            os.write(2, f"{self.argv[0]}: {reason}\n".encode(errors="backslashreplace"))
         finally:
             os._exit(127)
 
@@ -123,21 +167,23 @@ class Supervisor:
 
     def run(self) -> None:
         self.start()
-        deadline = None
+        deadline: float | None = None
         while self.reap():
+            seconds = 60.0
             if self.status is not None:
-                deadline = deadline or time.monotonic() + self.spec["linger"]
-                if time.monotonic() >= deadline:
+                deadline = deadline or time.monotonic() + self.linger
+                seconds = deadline - time.monotonic()
+                if seconds <= 0:
                     break
-            order = self.order(0.25)
+            order = self.order(seconds)
             if order is not None:
                 if order != b"K":
-                    self.interrupt()
+                    self.interrupt(min(self.grace, ORPHAN_GRACE) if order == b"" else self.grace)
                 break
         self.kill_all()
 
-    def interrupt(self) -> None:
-        end = time.monotonic() + self.spec["grace"]
+    def interrupt(self, grace: float) -> None:
+        end = time.monotonic() + grace
         signals = [0.0, time.monotonic() + 0.5]
         while self.reap() and time.monotonic() < end:
             if signals and time.monotonic() >= signals[0]:
@@ -151,40 +197,50 @@ class Supervisor:
 
     def signal_group(self, number: int) -> None:
         for pid in descendants(os.getpid()):
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 if os.getpgid(pid) == self.child:
                     os.kill(pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass
 
     def kill_all(self) -> None:
-        own = os.getpid()
+        """SIGKILL to our children, whose own children thereby become ours, until none is left."""
+        end = time.monotonic() + KILL_SECONDS
         while self.reap():
-            for pid in descendants(own):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except (ProcessLookupError, PermissionError):
-                    pass
-            time.sleep(0.01)
+            refused = not self.kill(children())
+            if refused:  # by a process of another user; those below it may still be ours to end
+                self.kill(descendants(os.getpid()))
+            if time.monotonic() >= end:
+                self.left = descendants(os.getpid())
+                return
+            time.sleep(0.01 if refused else 0.001)
+
+    def kill(self, pids: list[int]) -> bool:
+        """SIGKILL each; false when one may not be killed."""
+        allowed = True
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                allowed = False
+        return allowed
 
 
 def main() -> None:
     # The terminal's Ctrl-C is oejail's to handle; it says here what it decides.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.set_inheritable(False)
-    supervisor = Supervisor(control, json.loads(sys.argv[2]))
+    control, user, grace, linger, mode, *argv = sys.argv[1:]
+    os.set_inheritable(int(control), False)
+    supervisor = Supervisor(int(control), user, float(grace), float(linger), mode, argv)
     supervisor.run()
     status = supervisor.status or 0
     if os.WIFSIGNALED(status):
         answer = f"signal {os.WTERMSIG(status)}"
     else:
         answer = f"exit {os.WEXITSTATUS(status)}"
-    try:
-        control.sendall(answer.encode())
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        os.write(int(control), " ".join([answer, *map(str, supervisor.left)]).encode())
 
 
 if __name__ == "__main__":
