@@ -47,10 +47,16 @@ class Identity:
     arch: str | None = None
     sample: bool = False
     """It carries the mark of the sample tree."""
-    error: str = ""
+    fault: ConfigError | None = None
+    """Why a `broken` file is not what its signature claims."""
     detail: Module | Program | Firmware | Kernel | Cell | RootCell | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
     """What `detail` says, for JSON."""
+
+    @property
+    def error(self) -> str:
+        """The fault in words; empty when there is none."""
+        return self.fault.message if self.fault else ""
 
 
 def identify(path: Path) -> Identity:
@@ -74,7 +80,7 @@ def identify_stream(stream: BinaryIO, size: int, name: str = "file") -> Identity
     try:
         return _identify(stream, head, size, name)
     except ConfigError as error:
-        return Identity("broken", size, error=error.message)
+        return Identity("broken", size, fault=error)
 
 
 def _identify(stream: BinaryIO, head: bytes, size: int, name: str) -> Identity:

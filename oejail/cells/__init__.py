@@ -7,7 +7,7 @@ them; `shipped` gives the supported boards' own. The formats are described in `l
 
 from oejail.cells.decode import decode
 from oejail.cells.encode import encode, with_arch
-from oejail.cells.errors import CellFormatError
+from oejail.cells.errors import CellFormatError, CellTruncated
 from oejail.cells.jsonview import from_dict, to_dict
 from oejail.cells.layouts import MAX_CONFIG_SIZE
 from oejail.cells.model import (
@@ -37,6 +37,7 @@ __all__ = [
     "Cell",
     "CellBody",
     "CellFormatError",
+    "CellTruncated",
     "Console",
     "IommuUnit",
     "Irqchip",

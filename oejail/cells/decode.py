@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from oejail.cells import layouts
-from oejail.cells.errors import CellFormatError
+from oejail.cells.errors import CellFormatError, CellTruncated
 from oejail.cells.layouts import ANY, ARCHITECTURES, LAYOUTS, Layout
 from oejail.cells.model import (
     ArmPlatform,
@@ -125,7 +125,13 @@ def _candidates(data: bytes, family: str | None, where: str) -> tuple[list[Layou
         )
         raise fault(0, "signature", repr(data[:6])[1:], f"one of {', '.join(expected)}")
     if len(data) < layouts.DESCRIPTOR.size:
-        raise fault(0, "size", f"{len(data)} bytes", f"at least {layouts.DESCRIPTOR.size}")
+        raise CellTruncated(
+            offset=0,
+            field="size",
+            found=f"{len(data)} bytes",
+            expected=f"at least {layouts.DESCRIPTOR.size}",
+            where=where,
+        )
     revision = int.from_bytes(data[6:8], "little")
     rows = [row for row in signed if row.revision == revision]
     if not rows:
@@ -145,7 +151,7 @@ def _read_cell(data: bytes, row: Layout, _arch: str | None, where: str) -> Cell:
 def _read_root(data: bytes, row: Layout, arch: str | None, where: str) -> RootCell:
     inner = row.root_cell_offset
     if len(data) < inner + layouts.DESCRIPTOR.size:
-        raise CellFormatError(
+        raise CellTruncated(
             offset=inner,
             field="root cell descriptor",
             found=f"{len(data)} bytes",
@@ -257,7 +263,7 @@ def _read_body(data: bytes, start: int, row: Layout, where: str) -> tuple[dict[s
         index = next(i for i, end in enumerate(ends) if end > len(data))
         table = "cpu_set" if index == 0 else _TABLES[index - 1]
         number = "" if index == 0 else f" ({counts[index - 1]} entries)"
-        raise CellFormatError(
+        raise CellTruncated(
             offset=cpus if index == 0 else ends[index - 1],
             field=f"{table}{number}",
             found=f"{len(data)} bytes",

@@ -34,7 +34,7 @@ class CellFormatError(ConfigError):
 
     def at(self, where: object) -> CellFormatError:
         """The same error with another place at the start of its message."""
-        return CellFormatError(
+        return type(self)(
             offset=self.offset,
             field=self.field,
             found=self.found,
@@ -42,3 +42,7 @@ class CellFormatError(ConfigError):
             where=str(where),
             hint=self.hint,
         )
+
+
+class CellTruncated(CellFormatError):
+    """The file is shorter than its own counts say."""
