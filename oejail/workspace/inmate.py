@@ -116,9 +116,7 @@ def render_inmate(
     if rtos not in RTOS_KINDS:
         raise UsageFault(f"rtos {rtos!r}: not one of {', '.join(RTOS_KINDS)}")
     if os.path.lexists(destination):
-        raise UsageFault(
-            f"{destination}: exists already", hint="choose another name, or --dir DIR"
-        )
+        raise UsageFault(f"{destination}: exists already", hint="choose another name, or --dir DIR")
     rendered = layer(Inmate.named(name, platform or platforms.load("qemu-aarch64")))
     with files.atomic_directory(destination) as fresh:
         for path, text in rendered.items():

@@ -40,6 +40,7 @@ _STATE = "oejail-sample.json"
 """In .git: the digest of what was laid out, and its commit."""
 
 _LIBRARY = "bitbake/lib/bb"
+_PROGRAMS = ("bitbake/bin/", "scripts/")
 _JAILHOUSE = "meta-openeuler/recipes-extended/jailhouse/files"
 _FREERTOS = "rtos/meta-freertos"
 
@@ -106,7 +107,7 @@ def lay_out(src: Path, *, force: bool = False, identity: Identity = SELF) -> Out
     """
     cross_compiler()
     poky = _poky()
-    src.mkdir(parents=True, exist_ok=True)
+    files.make_directory(src)
     said = [_ensure(src, poky, force, identity)]
     state = _state(src / POKY)
     said.append(_ensure(src, _meta(state.commit if state else ""), force, identity))
@@ -147,7 +148,7 @@ def local_conf_lines() -> list[str]:
         if set(directory) & set('"$:\\\n'):
             raise PrerequisiteMissing(
                 f"{directory}: BitBake and PATH cannot bear this name",
-                hint="install oejail into a directory without \" $ : or \\ in its path",
+                hint='install oejail into a directory without " $ : or \\ in its path',
             )
         lines.append(f'SAMPLE_TOOLCHAIN_PATH = "{directory}"')
     return lines
@@ -252,7 +253,8 @@ def _ensure(src: Path, wanted: _Repository, force: bool, identity: Identity) -> 
         commit = _commit(fresh)
         state_file = fresh / ".git" / _STATE
         state_file.write_text(json.dumps({"digest": wanted.digest, "commit": commit}) + "\n")
-        _give(fresh, identity)
+        if identity.kind == "user":
+            files.give(fresh, identity.uid, identity.gid)
     return Outcome(True, f"{wanted.name}: laid out")
 
 
@@ -267,7 +269,7 @@ def _write(fresh: Path, wanted: _Repository) -> None:
             target.write_bytes(wanted.made[path])
         else:
             shutil.copyfile(wanted.copied[path], target)
-        target.chmod(0o755 if path.startswith("bitbake/bin/") else 0o644)
+        target.chmod(0o755 if path.startswith(_PROGRAMS) else 0o644)
 
 
 def _commit(repository: Path) -> str:
@@ -300,12 +302,3 @@ def _state(repository: Path) -> _State | None:
         return _State(str(data["digest"]), str(data["commit"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _give(tree: Path, identity: Identity) -> None:
-    if identity.kind != "user":
-        return
-    for directory, _, names in os.walk(tree):
-        os.lchown(directory, identity.uid, identity.gid)
-        for name in names:
-            os.lchown(os.path.join(directory, name), identity.uid, identity.gid)

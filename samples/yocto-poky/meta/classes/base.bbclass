@@ -32,6 +32,7 @@ base_do_configure() {
 }
 
 do_compile[dirs] = "${B}"
+do_compile[file-checksums] = "${COREBASE}/scripts/elf-to-flat:True"
 addtask compile after do_configure
 base_do_compile() {
     :
@@ -48,6 +49,18 @@ do_build[noexec] = "1"
 addtask build after do_package
 do_build() {
     :
+}
+
+# What a task of the recipe has made, and the stamps that say so.
+do_clean[nostamp] = "1"
+addtask clean
+python do_clean() {
+    import glob
+
+    bb.utils.remove(d.getVar("WORKDIR"), recurse=True)
+    for stamp in glob.glob(d.getVar("STAMP") + ".*"):
+        if "do_clean" not in os.path.basename(stamp):
+            bb.utils.remove(stamp)
 }
 
 EXPORT_FUNCTIONS do_fetch do_unpack do_configure do_compile do_install

@@ -3,7 +3,8 @@
 # split into packages-split/PACKAGE by FILES, and described in pkgdata. package/ and packages-split/
 # are hard links to each other; image/ keeps the unstripped files.
 
-STRIP_MODULE = "${LD} -r --strip-debug"
+STRIP_MODULE = "${TARGET_PREFIX}strip --strip-debug"
+STRIP_MODULE:toolchain-zig = "${LD} -r -T ${COREBASE}/meta/files/strip-debug.lds"
 
 def package_matches(path, patterns):
     """Whether `path` (absolute on the target) is one of `patterns` or lies below one."""
