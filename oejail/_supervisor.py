@@ -7,9 +7,9 @@ process is a child subreaper instead (prctl(2)), so every orphan of the command 
 and `waitpid` answering ECHILD is the proof that nothing is left.
 
 FD is a socket to oejail. Its end (oejail died, by whatever signal) stops the command; so does an
-`I` (interrupt: SIGINT twice, as BitBake's front end wants it, then SIGKILL to all) or a `K`
-(SIGKILL at once). At the end one line goes back: `exit N` or `signal N`, followed by the process
-ids that could not be ended, if any.
+`I` (interrupt: SIGINT twice to the command's process group, as BitBake's front end wants it, then
+SIGKILL to all) or a `K` (SIGKILL at once). At the end one line goes back: `exit N` or `signal N`,
+followed by the process ids that could not be ended, if any.
 
 USER is `UID:GID:GROUP,…`, or `-` to stay who we are. GRACE is the number of seconds between
 interrupt and kill, LINGER of those that descendants may outlive the command itself. MODE is
@@ -33,7 +33,10 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 # After oejail's death nobody waits for a clean end, and 3 s later nothing may be left.
-ORPHAN_GRACE = 1.5
+ORPHAN_GRACE = 1.8
+# BitBake's front end takes the first SIGINT as "finish the running tasks", the second as "stop
+# them". Its server looks once a second: soon after each other they cost one round, not two.
+SECOND_SIGINT = 0.3
 # How long to go on killing what does not die: a process of another user, or one in the kernel.
 KILL_SECONDS = 5.0
 
@@ -184,7 +187,7 @@ class Supervisor:
 
     def interrupt(self, grace: float) -> None:
         end = time.monotonic() + grace
-        signals = [0.0, time.monotonic() + 0.5]
+        signals = [0.0, time.monotonic() + SECOND_SIGINT]
         while self.reap() and time.monotonic() < end:
             if signals and time.monotonic() >= signals[0]:
                 signals.pop(0)
@@ -196,10 +199,22 @@ class Supervisor:
                 time.sleep(0.05)
 
     def signal_group(self, number: int) -> None:
+        """Send a signal to the command's process group, as a terminal does, but for one process.
+
+        The first process is left alone as long as others of its group live: oebuild would die at
+        once and with it the pipe that BitBake's front end writes to, which then cannot stop its
+        server in good order.
+        """
+        group = []
         for pid in descendants(os.getpid()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if os.getpgid(pid) == self.child:
-                    os.kill(pid, number)
+                    group.append(pid)
+        if len(group) > 1 and self.child in group:
+            group.remove(self.child)
+        for pid in group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
 
     def kill_all(self) -> None:
         """SIGKILL to our children, whose own children thereby become ours, until none is left."""

@@ -163,7 +163,7 @@ def run(
     reader: Reader | None = None,
     tick: Callable[[], None] | None = None,
     tail: int = 10_000,
-    grace: float = 2.0,
+    grace: float = 2.4,
     linger: float = 10.0,
     check: bool = True,
 ) -> Result:
@@ -223,7 +223,7 @@ def supervise(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     identity: Identity = SELF,
-    grace: float = 2.0,
+    grace: float = 2.4,
     linger: float = 10.0,
     terminal: int | None = None,
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:

@@ -443,7 +443,38 @@ def test_ctrl_c_is_two_gentle_ones_first(tmp_path: Path) -> None:
         run(python(code, str(ready)), reader=lambda _, line: seen.append(line))
     assert [line.split()[1] for line in seen] == ["1", "2"]
     first, second = (float(line.split()[2]) for line in seen)
-    assert 0.3 < second - first < 1.0
+    assert 0.2 <= second - first < 1.0
+
+
+def test_a_wrapper_is_not_interrupted_before_what_it_wraps(tmp_path: Path) -> None:
+    """oebuild must go on reading while BitBake's front end, a child, stops in good order."""
+    ready = tmp_path / "ready"
+    front = """
+        import signal, sys, time
+        def heard(*_):
+            print("front: stopping", flush=True)
+            time.sleep(0.6)
+            print("front: stopped", flush=True)
+            sys.exit(0)
+        signal.signal(signal.SIGINT, heard)
+        open(sys.argv[1], "w").close()
+        time.sleep(60)
+    """
+    wrapper = """
+        import subprocess, sys
+        with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True) as child:
+            for line in child.stdout:
+                print(line, end="", flush=True)
+        print("wrapper: done", flush=True)
+    """
+    seen: list[str] = []
+    with interrupt_when(ready.exists), pytest.raises(Interrupted):
+        run(
+            python(wrapper, *python(front, str(ready))),
+            reader=lambda stream, line: seen.append(line),
+        )
+    assert "front: stopped" in seen
+    assert seen[-1] == "wrapper: done"
 
 
 def test_a_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:
