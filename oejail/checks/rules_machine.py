@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""Rules about the root configuration and the machine, or the QEMU command line, that it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oejail.cells import ArmPlatform
+from oejail.checks.finding import ERROR
+from oejail.checks.model import SetInput
+from oejail.checks.table import rule
+
+Found = Iterator[tuple[str, str]]
+
+
+@rule(
+    "smp-few",
+    ERROR,
+    means="The machine has fewer CPUs than the root's set.",
+    happens="`JAILHOUSE_ENABLE: Invalid argument`.",
+    mend="give the machine as many CPUs as the root's set has (`-smp`).",
+)
+def smp_few(given: SetInput) -> Found:
+    machine, root = given.machine, given.root_config
+    if given.root is None or root is None or machine is None or machine.cpus is None:
+        return
+    wanted = max(root.cell.cpus, default=-1) + 1
+    if machine.cpus < wanted:
+        yield given.root.path, f"CPUs up to {wanted - 1}, {machine.name} has {machine.cpus} CPUs"
+
+
+@rule(
+    "smp-many",
+    ERROR,
+    means="The machine has more CPUs than the root's set.",
+    happens="`jailhouse enable` hangs silently: the hypervisor waits for CPUs that it does not "
+    "manage.",
+    mend="give the machine exactly the CPUs of the root's set (`-smp`).",
+)
+def smp_many(given: SetInput) -> Found:
+    machine, root = given.machine, given.root_config
+    if given.root is None or root is None or machine is None or machine.cpus is None:
+        return
+    have = set(root.cell.cpus)
+    if have and (missing := set(range(machine.cpus)) - have):
+        yield (
+            given.root.path,
+            f"{len(have)} CPUs, {machine.name} has {machine.cpus} (CPU {min(missing)} is not in "
+            "the root's set)",
+        )
+
+
+@rule(
+    "gic-version",
+    ERROR,
+    means="The root's configuration is for another version of the interrupt controller (GIC).",
+    happens="`CPU 1... FAILED` and `JAILHOUSE_ENABLE: No such device`, or `FATAL: Unhandled HYP "
+    "exception` and a hang.",
+    mend="boot with the GIC that the root names (`-machine virt,gic-version=3`), or take the "
+    "root configuration of this machine.",
+)
+def gic_version(given: SetInput) -> Found:
+    machine, root = given.machine, given.root_config
+    if given.root is None or root is None or machine is None or machine.gic_version is None:
+        return
+    arm = root.platform
+    if isinstance(arm, ArmPlatform) and arm.gic_version != machine.gic_version:
+        yield (
+            given.root.path,
+            f"GIC version {arm.gic_version}, {machine.name} has version {machine.gic_version}",
+        )
+
+
+@rule(
+    "gic-address",
+    ERROR,
+    means="The interrupt controller is not where the root's configuration says.",
+    happens="`FATAL: Unhandled HYP exception` at `jailhouse enable`, and a hang.",
+    mend="take the root configuration of this machine, or correct gicd_base and the others.",
+)
+def gic_address(given: SetInput) -> Found:
+    machine, root = given.machine, given.root_config
+    if given.root is None or root is None or machine is None:
+        return
+    arm = root.platform
+    if not isinstance(arm, ArmPlatform):
+        return
+    names = ("gicd", "gicr") if arm.gic_version >= 3 else ("gicd", "gicc", "gich", "gicv")
+    for name in names:
+        address, expected = getattr(arm, f"{name}_base"), machine.gic.get(name, 0)
+        if expected and address != expected:
+            yield (
+                f"{given.root.path}: {name}_base",
+                f"{address:#x}, {machine.name} has {expected:#x}",
+            )
+
+
+@rule(
+    "no-virtualization",
+    ERROR,
+    means="The machine does not let Linux start at the hypervisor's privilege level (EL2).",
+    happens="`CPU: All CPU(s) started at EL1` at boot, and a silent hang at `jailhouse enable` "
+    "after `direct-loading firmware`.",
+    mend="boot QEMU with `-machine virt,virtualization=on`.",
+)
+def no_virtualization(given: SetInput) -> Found:
+    machine = given.machine
+    if given.root_config and machine and machine.virtualization is False:
+        yield machine.name, "virtualization is off: the hypervisor needs EL2"
+
+
+@rule(
+    "cpu-model",
+    ERROR,
+    means="QEMU's CPU model `max` has the virtualization host extensions, in which Linux stays "
+    "at EL2; Jailhouse does not expect that.",
+    happens="kernel panic at `jailhouse enable`, with `HVC (AArch64)`.",
+    mend="boot QEMU with `-cpu cortex-a57` or `-cpu cortex-a53`.",
+)
+def cpu_model(given: SetInput) -> Found:
+    machine = given.machine
+    if given.root_config and machine and machine.cpu_model:
+        model = machine.cpu_model.split(",", 1)[0]
+        if model == "max":
+            yield machine.name, f"CPU model {model}: Jailhouse needs one without VHE"

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The table of rules. An id once published keeps its meaning."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from oejail.checks.finding import Finding, sort
+from oejail.checks.model import SetInput
+from oejail.errors import UsageFault
+
+Check = Callable[[SetInput], Iterator[tuple[str, str]]]
+"""Yields where and message of each defect; severity and rule are the table's."""
+
+MAX_FINDINGS = 100
+"""A rule's findings beyond these are only counted: a hostile file has thousands of regions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row.
+
+    `means` says what the rule is about, `happens` what the target would do, `mend` what to change.
+    """
+
+    id: str
+    severity: str
+    check: Check
+    means: str
+    happens: str
+    mend: str
+
+
+RULES: dict[str, Rule] = {}
+"""By id, in the order in which they run."""
+
+
+def rule(
+    id: str, severity: str, *, means: str, happens: str, mend: str
+) -> Callable[[Check], Check]:
+    """Enter the decorated function into the table."""
+
+    def enter(check: Check) -> Check:
+        assert id not in RULES, id
+        RULES[id] = Rule(id, severity, check, means, happens, mend)
+        return check
+
+    return enter
+
+
+def check_set(given: SetInput, waive: Mapping[str, str] | None = None) -> list[Finding]:
+    """Everything that the rules find, worst first.
+
+    `waive` maps rule ids to reasons; their findings stay, marked, and fail nothing. UsageFault for
+    a waiver of a rule that does not exist, or without a reason.
+    """
+    reasons = dict(waive or {})
+    for id_, reason in reasons.items():
+        _known(id_)
+        if not reason.strip():
+            raise UsageFault(f"waiver of {id_}: no reason given")
+    findings: list[Finding] = []
+    for row in RULES.values():
+        found = row.check(given)
+        for where, message in islice(found, MAX_FINDINGS):
+            findings.append(Finding(row.id, row.severity, message, where))
+        if rest := sum(1 for _ in found):
+            where = findings[-1].where.partition(":")[0]
+            findings.append(
+                Finding(row.id, row.severity, f"and {rest} more findings of this rule", where)
+            )
+    return sort(replace(f, waived=reasons.get(f.rule, "")) for f in findings)
+
+
+def explain(rule_id: str) -> str:
+    """What a rule means, what would happen on the target, how to mend it; UsageFault: no such."""
+    row = _known(rule_id)
+    return "\n".join(
+        [
+            f"{row.id} ({row.severity})",
+            "",
+            row.means,
+            "",
+            f"On the target: {row.happens}",
+            "",
+            f"To mend it: {row.mend}",
+        ]
+    )
+
+
+def _known(rule_id: str) -> Rule:
+    if rule_id not in RULES:
+        near = difflib.get_close_matches(rule_id, RULES, 1)
+        hint = f"nearest: {near[0]}" if near else "oejail explain lists them"
+        raise UsageFault(f"no rule {rule_id!r}", hint=hint)
+    return RULES[rule_id]
