@@ -69,7 +69,9 @@ def complaint(result: process.Result) -> str:
     return words[-1].strip() if words else "no output"
 
 
-def version(prefix: Sequence[str] = DEFAULT_PREFIX) -> str:
+def version(
+    prefix: Sequence[str] = DEFAULT_PREFIX, identity: process.Identity = process.SELF
+) -> str:
     """oebuild's version. Raises PrerequisiteMissing when it is not installed or does not run."""
     if tuple(prefix) == DEFAULT_PREFIX:
         from importlib import metadata
@@ -78,7 +80,7 @@ def version(prefix: Sequence[str] = DEFAULT_PREFIX) -> str:
             return metadata.version("oebuild")
         except metadata.PackageNotFoundError:
             raise PrerequisiteMissing("oebuild is not installed", hint=PIP) from None
-    result = process.run([*prefix, "--version"], timeout=60, check=False)
+    result = process.run([*prefix, "--version"], identity=identity, timeout=60, check=False)
     match = re.search(r"\b(\d+(?:\.\d+)+)", "\n".join((*result.stdout, *result.stderr)))
     if match is None:
         raise PrerequisiteMissing(
@@ -88,13 +90,15 @@ def version(prefix: Sequence[str] = DEFAULT_PREFIX) -> str:
     return match[1]
 
 
-def require(prefix: Sequence[str] = DEFAULT_PREFIX) -> str:
+def require(
+    prefix: Sequence[str] = DEFAULT_PREFIX, identity: process.Identity = process.SELF
+) -> str:
     """Check oebuild's version and return it.
 
     The pinned one passes, another of its series passes with a warning; anything else raises
     PrerequisiteMissing: 0.1 knows neither the host mode nor the new feature schema.
     """
-    found = version(prefix)
+    found = version(prefix, identity)
     if found == PINNED:
         return found
     if not found.startswith(SERIES):

@@ -8,11 +8,16 @@ twice. Dates stay text.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
+
+from oejail.errors import ConfigError
+from oejail.files import MIB, read_limited
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000
@@ -211,3 +216,25 @@ _CONSTRUCT: dict[str, Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]] = {
     "int": yaml.SafeLoader.construct_yaml_int,
     "float": yaml.SafeLoader.construct_yaml_float,
 }
+
+
+def read_mapping(path: os.PathLike[str]) -> dict[str, Any]:
+    """A file of a tree or of oebuild's: all of safe YAML, a mapping of at most 1 MiB.
+
+    More than a user's file may have: such files are not ours to restrict (aliases stay shared,
+    nothing is expanded). Raises ConfigError with the file's name, and the line where YAML ends.
+    """
+    name = os.fspath(path)
+    try:
+        value = yaml.safe_load(read_limited(FilePath(name), MIB))
+    except OSError as error:
+        raise ConfigError(f"{name}: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{name}{line}: not YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{name}: not YAML: {words}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name}: not a mapping (KEY: VALUE lines)")
+    return value

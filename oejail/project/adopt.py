@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from oejail import platforms
-from oejail.errors import ConfigError, UsageFault
-from oejail.files import MIB, read_limited
+from oejail.errors import UsageFault
 from oejail.log import logger
 from oejail.project.model import BUILD_NAME, META_OPENEULER, bad_ref, bad_url
+from oejail.yamltext import read_mapping
 
 OEBUILD_KEY = META_OPENEULER.replace("-", "_")
 """How .oebuild/config calls the repository yocto-meta-openeuler."""
@@ -40,7 +40,7 @@ def adopt(workspace: Path, platform: str | None = None, build: str | None = None
     Raises UsageFault when they do not decide, or name what is not there; ConfigError for a file
     of the workspace that cannot be read.
     """
-    repositories = _mapping(_read(workspace / ".oebuild" / "config").get("basic_repo"))
+    repositories = _mapping(read_mapping(workspace / ".oebuild" / "config").get("basic_repo"))
     main = _mapping(repositories.get(OEBUILD_KEY))
     url, branch = main.get("remote_url"), main.get("branch")
     chosen = _choose(workspace, _builds(workspace), platform, build)
@@ -61,7 +61,7 @@ def _builds(workspace: Path) -> list[tuple[str, dict[str, Any]]]:
         if re.fullmatch(BUILD_NAME, name) is None:
             logger.warning("%s: passed over; a build name is of a-z, 0-9, _ -", path.parent)
             continue
-        data = _read(path)
+        data = read_mapping(path)
         if _platform_of(data) is None:
             logger.warning("%s: passed over; machine %s is unknown", path, data.get("machine"))
             continue
@@ -108,18 +108,3 @@ def _engine_of(data: dict[str, Any]) -> str:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A YAML file of oebuild's own making."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(read_limited(path, MIB))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: not a mapping (KEY: VALUE lines)")
-    return value

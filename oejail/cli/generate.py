@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""`oejail generate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    engine: Annotated[
+        str | None, typer.Option(metavar="container|host", help="Where BitBake is to run.")
+    ] = None,
+    build_user: Annotated[
+        str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
+    ] = None,
+) -> None:
+    """Make the oebuild workspace and its build directory: init, update, generate.
+
+    What is there and right stays as it is. A build directory's tmp/, downloads/ and conf/ are
+    never touched; where compile.yaml has to be made again, layers and lines that were added to it
+    by hand stay.
+    """
+    from oejail import project
+    from oejail.cli.output import emit
+    from oejail.log import logger
+    from oejail.workspace.workspace import (
+        ensure_generated,
+        ensure_init,
+        ensure_sources,
+        open_workspace,
+    )
+
+    here = project.load()
+    with here.lock("generate"):
+        workspace = open_workspace(here, engine, build_user=build_user)
+        for name, verb in (
+            ("init", ensure_init),
+            ("update", ensure_sources),
+            ("generate", ensure_generated),
+        ):
+            logger.info("%s: %s", name, verb(workspace).reason)
+    emit(str(workspace.build_dir))

@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: MIT
+"""compile.yaml: made by `oebuild generate`, kept right, and made again when it must be.
+
+oebuild deletes a build directory that exists (all of it, when conf/ is missing). So it always
+generates into a directory of its own, from which compile.yaml is moved: tmp/, downloads/ and conf/
+are never in its reach. What was added to compile.yaml by hand (layers, lines for local.conf) is
+found by comparing with what was generated before, and goes over into the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from oejail import files, oebuild
+from oejail.errors import ConfigError, UsageFault
+from oejail.log import logger
+from oejail.workspace import features, sources
+from oejail.workspace.features import Offer
+from oejail.workspace.model import Outcome, Workspace
+from oejail.yamltext import read_mapping
+
+EVENTS_LINE = 'INHERIT += "oejail-events"'
+"""Has every build write its events for oejail (layers/meta-oejail)."""
+
+_SCRATCH = ".oejail-generate"
+_OEBUILD_MARK = "#===========the content is user added=================="
+"""What oebuild writes into conf/local.conf before compile.yaml's lines, which it does once."""
+_BUILD_IN = {"host": "host", "container": "docker"}
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What compile.yaml is made from; kept beside it, to see when that changes."""
+
+    platform: str
+    features: tuple[str, ...]
+    build_in: str
+    tree: str
+    """SHA-256 of the tree's files that oebuild reads."""
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What was made the last time."""
+
+    recipe: _Recipe | None = None
+    """None: a run was killed while it made compile.yaml."""
+    layers: tuple[str, ...] = ()
+    local_conf: tuple[str, ...] = ()
+    """As oebuild generated them; empty when somebody else made compile.yaml."""
+    own: tuple[str, ...] = ()
+    """Statements of local.conf that oejail added."""
+
+
+def ensure_generated(ws: Workspace) -> Outcome:
+    """See to it that the build directory has a compile.yaml that is right, and that the
+    repositories that it lists are in src/.
+
+    Right: this machine, this engine, the features' lines and layers, Jailhouse as MCS's pedestal,
+    oejail's lines for local.conf. Raises ConfigError (an unknown platform or feature, naming what
+    the tree offers; a broken file of the tree), UsageFault (the build directory was filled for
+    another machine or engine), ChildFailed (oebuild did not generate it).
+    """
+    offer = _offer(ws)
+    chosen = features.wanted(offer, ws.project.platform, ws.project.config.features)
+    recipe = _Recipe(ws.project.platform.name, chosen, _BUILD_IN[ws.engine], _digest(ws, offer))
+    kept = _read_record(ws)
+    record = kept or _Record()
+    done = []
+    reason = _why_generate(ws, offer, recipe, kept)
+    old = _text(ws.compile_yaml)
+    if reason is None:
+        layers, conf, text = record.layers, record.local_conf, old
+    else:
+        _refuse_foreign(ws, recipe)
+        fresh = _generate(ws, offer, recipe)
+        layers, conf = _parts(fresh)
+        text = carry_over(old, fresh, known=(*record.layers, *record.local_conf, *record.own))
+        done.append(f"generated {ws.build_dir.name}/compile.yaml: {reason}")
+    own = _own_lines(ws, offer, chosen, edit(text, drop=record.own))
+    text = edit(text, drop=record.own, add=own)
+    if text != old:
+        # In this order, so that the next run finishes what a kill leaves half done.
+        _write_record(ws, _Record(None, record.layers, record.local_conf, record.own))
+        _follow_in_conf(ws, _parts(old)[1], _parts(text)[1])
+        files.make_directory(ws.build_dir)
+        files.atomic_write(ws.compile_yaml, text, mode=0o600)
+        if reason is None:
+            done.append("brought the lines for local.conf up to date")
+    if (now := _Record(recipe, layers, conf, own)) != kept:
+        _write_record(ws, now)
+    if (fetched := _ensure_repositories(ws)) is not None:
+        done.append(fetched)
+    return Outcome(bool(done), "; ".join(done) or f"{ws.build_dir.name}/compile.yaml is right")
+
+
+def _offer(ws: Workspace) -> Offer:
+    feature_root = read_mapping(ws.root / ".oebuild" / "config").get("feat_root_dir")
+    root = feature_root.strip() if isinstance(feature_root, str) else ""
+    if root and (root.startswith("/") or ".." in Path(root).parts):
+        raise ConfigError(f"{ws.root / '.oebuild/config'}: feat_root_dir {root!r} leaves the tree")
+    return features.read(ws.meta_openeuler / ".oebuild", root or None)
+
+
+def _digest(ws: Workspace, offer: Offer) -> str:
+    """SHA-256 over the files of the tree that oebuild makes compile.yaml from."""
+    total = hashlib.sha256()
+    paths = {feature.file for feature in offer.features.values()}
+    paths |= {offer.root / "common.yaml", offer.root / "env.yaml"}
+    paths.add(offer.root / "platform" / f"{ws.project.platform.name}.yaml")
+    for path in sorted(paths):
+        data = files.read_limited(path, files.MIB) if path.is_file() else b""
+        total.update(f"{path.relative_to(offer.root)}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()
+
+
+def _own_lines(ws: Workspace, offer: Offer, chosen: Sequence[str], others: str) -> tuple[str, ...]:
+    """Lines for local.conf: Jailhouse on v1 trees, the events, the sample's, oejail.yaml's.
+
+    `others` is compile.yaml without them.
+    """
+    declared = ws.project.config.local_conf
+    lines = [*features.jailhouse_lines(offer, chosen, declared, _parts(others)[1]), EVENTS_LINE]
+    if ws.tree == "sample":
+        from oejail.workspace import sample
+
+        lines += sample.local_conf_lines()
+    return statements("\n".join((*lines, *declared)))
+
+
+def _why_generate(
+    ws: Workspace, offer: Offer, recipe: _Recipe, record: _Record | None
+) -> str | None:
+    """Why compile.yaml has to be made again; None when it is right."""
+    if not ws.compile_yaml.is_file():
+        return "there was none"
+    try:
+        now = read_mapping(ws.compile_yaml)
+    except ConfigError as error:
+        hint = "mend it, or remove it and run oejail generate"
+        raise ConfigError(error.message, hint=hint) from None
+    wrong = _wrong(now, ws, offer, recipe)
+    if wrong is not None or record is None:
+        return wrong
+    if record.recipe is None:
+        return "a run was stopped while it made it"
+    if record.recipe.features != recipe.features:
+        before = ", ".join(record.recipe.features) or "none"
+        return f"features {', '.join(recipe.features) or 'none'} instead of {before}"
+    if record.recipe.tree != recipe.tree:
+        return "the tree's .oebuild has changed"
+    return None
+
+
+def _wrong(now: dict[str, Any], ws: Workspace, offer: Offer, recipe: _Recipe) -> str | None:
+    """What is wrong with a compile.yaml; None when nothing is."""
+    machine, build_in = now.get("machine"), now.get("build_in", "docker")
+    if machine != ws.project.platform.machine:
+        return f"machine {machine} instead of {ws.project.platform.machine}"
+    if build_in != recipe.build_in:
+        return f"build_in {build_in} instead of {recipe.build_in}"
+    lines = {line.strip() for line in str(now.get("local_conf") or "").splitlines()}
+    layers = set(map(str, now.get("layers") or ()))
+    for name in recipe.features:
+        feature = offer.features[name]
+        missing = [x for x in feature.local_conf if x not in lines]
+        missing += [x for x in feature.layers if x not in layers]
+        if missing:
+            return f"feature {name} is missing ({missing[0]})"
+    return None
+
+
+def _refuse_foreign(ws: Workspace, recipe: _Recipe) -> None:
+    """Raise UsageFault for a build directory that BitBake filled for another machine or engine.
+
+    Its conf/ and tmp/ have that one's machine and paths in them, which BitBake refuses.
+    """
+    filled = [name for name in ("conf", "tmp") if (ws.build_dir / name).exists()]
+    if not filled or not ws.compile_yaml.is_file():
+        return
+    now = read_mapping(ws.compile_yaml)
+    machine, build_in = now.get("machine"), now.get("build_in", "docker")
+    if machine == ws.project.platform.machine and build_in == recipe.build_in:
+        return
+    raise UsageFault(
+        f"{ws.build_dir}: {' and '.join(filled)} are those of machine {machine}, build_in "
+        f"{build_in}; wanted is machine {ws.project.platform.machine}, build_in {recipe.build_in}",
+        hint="give build_name: in oejail.yaml another name, or remove that build directory",
+    )
+
+
+def _generate(ws: Workspace, offer: Offer, recipe: _Recipe) -> str:
+    """Have oebuild generate into a directory of its own; the compile.yaml that it made."""
+    _check_image(offer.root / "env.yaml")
+    scratch = ws.root / "build" / _SCRATCH
+    files.make_directory(scratch.parent)
+    files.remove_tree(scratch)
+    # -ny: src/ is used as it is. Else each run of bitbake checks out the manifest's commits in it.
+    words = ["generate", "-p", recipe.platform, "-d", _SCRATCH, "-b_in", recipe.build_in, "-ny"]
+    for name in recipe.features:
+        words += ["-f", name]
+    result = oebuild.run(ws.root, words, prefix=ws.oebuild, identity=ws.identity)
+    made = scratch / "compile.yaml"
+    if not made.is_file():
+        raise oebuild.failed(result, f"{ws.build_dir}: oebuild generate made no compile.yaml")
+    wrong = _wrong(read_mapping(made), ws, offer, recipe)
+    if wrong is not None:
+        raise oebuild.failed(result, f"{ws.build_dir}: oebuild generated something else: {wrong}")
+    # The container's volumes name the directory that it was generated in.
+    text = _text(made).replace(f"build/{_SCRATCH}", f"build/{ws.build_name}")
+    files.remove_tree(scratch)
+    return text
+
+
+def _check_image(path: Path) -> None:
+    """Raise ConfigError where oebuild would ask which container image to take, in either engine."""
+    if not path.is_file():
+        return  # then the branch's name decides; failing that, oebuild fails and we say so
+    if not {"docker_image", "docker_tag"} & read_mapping(path).keys():
+        raise ConfigError(
+            f"{path}: neither docker_image nor docker_tag, so oebuild would ask for one",
+            hint="add a line docker_image: REGISTRY/IMAGE:TAG",
+        )
+
+
+def _ensure_repositories(ws: Workspace) -> str | None:
+    """The repositories that compile.yaml lists are in src/; what was done, or None."""
+    repos = [str(name) for name in read_mapping(ws.compile_yaml).get("repos") or ()]
+    if ws.tree == "openeuler":
+        return sources.fetch_listed(ws, repos)
+    for name in repos:
+        if not (ws.src / name).is_dir():
+            raise ConfigError(
+                f"{ws.src / name}: missing, and {ws.compile_yaml} lists it",
+                hint="complete the tree; oejail does not fetch into somebody else's",
+            )
+    return None
+
+
+# Editing compile.yaml: pure, text in, text out. A statement is one line of local.conf with the
+# lines that a backslash at its end joins to it.
+
+
+def statements(text: str) -> tuple[str, ...]:
+    """The statements of `text`, without blank lines and the white space around each line."""
+    found: list[str] = []
+    joined = False
+    for line in text.splitlines():
+        stripped = line.strip()
+        if joined:
+            found[-1] += "\n" + stripped
+        elif stripped:
+            found.append(stripped)
+        joined = stripped.endswith("\\") and bool(found)
+    return tuple(found)
+
+
+def edit(text: str, *, drop: Sequence[str] = (), add: Sequence[str] = ()) -> str:
+    """A compile.yaml with the statements `drop` taken out of local_conf and `add` at its end.
+
+    What stands there already stays where it is; when nothing changes, not a byte does.
+    """
+    before = statements(str(_load(text).get("local_conf") or ""))
+    gone = set(drop) - set(add)
+    after = [s for s in before if s not in gone]
+    after += [s for s in dict.fromkeys(add) if s not in after]
+    return text if tuple(after) == before else _with(text, {"local_conf": after})
+
+
+def carry_over(old: str, fresh: str, *, known: Sequence[str] = ()) -> str:
+    """`fresh` with what was added to `old` by hand: layers and statements that are not `known` to
+    come from oebuild or oejail."""
+    if not old:
+        return fresh
+    old_layers, old_conf = _parts(old)
+    layers, conf = _parts(fresh)
+    more_layers = [x for x in old_layers if x not in {*known, *layers}]
+    more_conf = [x for x in old_conf if x not in {*known, *conf}]
+    changes = {}
+    if more_layers:
+        logger.info("generate: kept layers %s", ", ".join(more_layers))
+        changes["layers"] = [*layers, *more_layers]
+    if more_conf:
+        logger.info("generate: kept lines for local.conf: %s", "; ".join(more_conf))
+        changes["local_conf"] = [*conf, *more_conf]
+    return _with(fresh, changes) if changes else fresh
+
+
+def _parts(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Layers and statements of local.conf of a compile.yaml; of an empty text none."""
+    data = _load(text) if text else {}
+    return tuple(map(str, data.get("layers") or ())), statements(str(data.get("local_conf") or ""))
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML  # what oebuild writes the file with
+
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    return yaml
+
+
+def _load(text: str) -> Any:
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        data = _yaml().load(text)
+    except (YAMLError, RecursionError, ValueError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise ConfigError(f"compile.yaml: oebuild cannot read it: {words}") from None
+    if not isinstance(data, dict):
+        raise ConfigError("compile.yaml: not a mapping (KEY: VALUE lines)")
+    return data
+
+
+def _with(text: str, changes: dict[str, list[str]]) -> str:
+    from ruamel.yaml.scalarstring import LiteralScalarString
+
+    data = _load(text)
+    for key, values in changes.items():
+        if key == "local_conf":
+            data[key] = LiteralScalarString("\n".join(values) + "\n")
+        else:
+            data[key] = values
+    out = io.StringIO()
+    _yaml().dump(data, out)
+    return out.getvalue()
+
+
+def follow(text: str, before: Sequence[str], after: Sequence[str]) -> str:
+    """conf/local.conf's `text`, to which oebuild appended `before`, brought to `after`.
+
+    Only statements that went or came are touched; the rest, a user's lines too, stays as it is.
+    """
+    gone, new = set(before) - set(after), [s for s in after if s not in before]
+    kept: list[str] = []
+    present: set[str] = set()
+    block: list[str] = []
+    for line in text.splitlines(keepends=True):
+        block.append(line)
+        if line.rstrip().endswith("\\"):
+            continue
+        statement = "\n".join(part.strip() for part in block)
+        if statement not in gone:
+            kept += block
+            present.add(statement)
+        block = []
+    kept += block
+    missing = [s for s in new if s not in present]
+    if missing and kept and not kept[-1].endswith("\n"):
+        kept.append("\n")
+    return "".join(kept) + "".join(f"{s}\n" for s in missing)
+
+
+def _follow_in_conf(ws: Workspace, before: Sequence[str], after: Sequence[str]) -> None:
+    """oebuild appends local_conf to conf/local.conf once; later changes are up to us."""
+    path = ws.build_dir / "conf" / "local.conf"
+    try:
+        data = files.read_limited(path, files.MIB)
+    except FileNotFoundError:
+        return
+    text = data.decode("utf-8", "surrogateescape")
+    if _OEBUILD_MARK not in text:
+        return
+    changed = follow(text, before, after)
+    if changed != text:
+        files.atomic_write(path, changed.encode("utf-8", "surrogateescape"))
+
+
+def _text(path: Path) -> str:
+    """A file's text; empty when there is none. Raises ConfigError when it is not UTF-8."""
+    try:
+        return files.read_limited(path, files.MIB).decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8") from None
+
+
+def _record_path(ws: Workspace) -> Path:
+    return ws.root / ".oebuild" / f"oejail-{ws.build_name}.json"
+
+
+def _read_record(ws: Workspace) -> _Record | None:
+    """The record; None when oejail did not make compile.yaml."""
+    try:
+        raw = json.loads(files.read_limited(_record_path(ws), 4 * files.MIB))
+        recipe = raw["recipe"]
+        if recipe is not None:
+            recipe = _Recipe(**{**recipe, "features": tuple(recipe["features"])})
+        return _Record(recipe, *(tuple(raw[k]) for k in ("layers", "local_conf", "own")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, ConfigError):
+        return _Record()
+
+
+def _write_record(ws: Workspace, record: _Record) -> None:
+    files.atomic_write(_record_path(ws), files.canonical_json(asdict(record)))
