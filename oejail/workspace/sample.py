@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The sample tree: a miniature of openEuler's sources that travels with oejail.
 
-`lay_out` makes `src/yocto-poky` and `src/yocto-meta-openeuler`, as git repositories, because oebuild
-works on such and checks out the commit that the manifest names. Their commits are the same on every
-machine. BitBake's library is not ours and not in our package: it is copied from the installed
-bitbake-setup wheel to the place where BitBake looks for its own scripts, which are ours.
+`lay_out` makes `src/yocto-poky` and `src/yocto-meta-openeuler`, as git repositories, because
+oebuild works on such and checks out the commit that the manifest names. Their commits are the same
+on every machine. BitBake's library is not ours and not in our package: it is copied from the
+installed bitbake-setup wheel to the place where BitBake looks for its own scripts, which are ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -170,7 +170,7 @@ def _meta(poky_commit: str) -> _Repository:
         for stem in fnmatch.filter(cells.shipped_names(), platform.cells.pattern):
             path = f"{_JAILHOUSE}/cells/{platform.machine}/{stem}.cell"
             made[path] = cells.encode(cells.shipped(stem))
-        demo = Inmate.named("uart-demo", platform)
+        demo = replace(Inmate.named("uart-demo", platform), banner="oejail sample uart-demo")
         for file, text in inmate.sources(demo).items():
             made[f"{_JAILHOUSE}/inmates/{platform.machine}/{demo.name}/{file}"] = text.encode()
     for file, text in inmate.layer(_freertos()).items():

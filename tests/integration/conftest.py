@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures that integration tests share."""
+
+from tests.support.sample_build import sample_build, sample_copy
+
+__all__ = ["sample_build", "sample_copy"]
