@@ -92,7 +92,8 @@ def open_run_log(directory: Path, verb: str) -> Path:
     """
     directory.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    path = directory / f"{stamp}-{verb}-{os.getpid()}.log"
+    global run_log
+    path = run_log = directory / f"{stamp}-{verb}-{os.getpid()}.log"
     add_log_file(path)
     for old in sorted(directory.glob("*.log"))[:-KEEP_LOGS]:
         old.unlink(missing_ok=True)
@@ -102,7 +103,8 @@ def open_run_log(directory: Path, verb: str) -> Path:
 def add_log_file(path: Path) -> None:
     """Write all records to `path` too (created with mode 0600)."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    handler = logging.StreamHandler(os.fdopen(descriptor, "w", encoding="utf-8", errors="replace"))
+    stream: TextIO = os.fdopen(descriptor, "w", encoding="utf-8", errors="replace")
+    handler = logging.StreamHandler(stream)
     formatter = _Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
     )
@@ -115,9 +117,14 @@ def add_log_file(path: Path) -> None:
 
 _files: list[logging.StreamHandler[TextIO]] = []
 
+run_log: Path | None = None
+"""This run's log file, where there is one."""
+
 
 def close() -> None:
     """Drop our handlers and close their files."""
+    global run_log
+    run_log = None
     for handler in [h for h in logger.handlers if isinstance(h, _Stderr)]:
         logger.removeHandler(handler)
     while _files:
