@@ -86,7 +86,7 @@ def setup(verbosity: int = 0) -> None:
 
 
 def open_run_log(directory: Path, verb: str) -> Path:
-    """Begin this run's log file `<directory>/<UTC stamp>-<verb>-<pid>.log` (mode 0600) and return it.
+    """Begin this run's log file `<directory>/<UTC stamp>-<verb>-<pid>.log` (mode 0600); return it.
 
     The oldest files beyond KEEP_LOGS are removed. Records of all levels go into it.
     """
