@@ -144,9 +144,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
     What stood at `path` is moved aside first and removed last, so a reader sees the old or the
     new directory; after a kill between the two renames the old one lies beside as `.NAME.old`
-    and is put back by the next call.
+    and is put back by the next call. Root leaves the directory to the owner around it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
+    owner = _owner_to_keep(path)
     old = path.with_name(f".{path.name}.old")
     if old.exists() and not path.exists():
         old.rename(path)
@@ -157,6 +158,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     fresh.chmod(0o755 & ~_umask())
     try:
         yield fresh
+        if owner is not None:
+            give(fresh, *owner)
         if path.exists():
             path.rename(old)
         fresh.rename(path)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Which of several candidates is meant. Nothing is chosen silently, nothing is guessed.
+
+The rules, in order: what pkgdata says is not the current version is out; of one work directory
+packages-split counts before package, and package before image (only the first is what an image
+gets, stripped); of an ELF file the packaged one counts before the deployed one, for the same
+reason. Candidates with the same bytes are one. Whatever differs after that is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from oejail.artifacts.discover import DEPLOYED, Candidate
+from oejail.artifacts.model import ArtifactConflict
+from oejail.artifacts.places import TREES
+
+_STRIPPED = ("module", "tool")
+"""Kinds whose packaged file differs from the deployed one by right."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The file that is meant, others with the same bytes, and those that a rule decided against."""
+
+    candidate: Candidate
+    copies: tuple[Candidate, ...] = ()
+    passed_over: tuple[tuple[Candidate, str], ...] = ()
+
+
+def choose(candidates: Iterable[Candidate], digest: Callable[[Candidate], str]) -> Choice | None:
+    """The one of `candidates` (all for one purpose) that is meant; None when there is none.
+
+    `digest` gives a candidate's SHA-256. Raises ArtifactConflict, which lists every candidate,
+    where no rule decides.
+    """
+    out: list[tuple[Candidate, str]] = []
+    left: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.stale is not None:
+            out.append((candidate, candidate.stale))
+        else:
+            left.append(candidate)
+    if not left:
+        return None
+    for home in {candidate.home for candidate in left}:
+        trees = [c.tree for c in left if c.home == home and c.tree in TREES]
+        best = min(trees, key=TREES.index, default=None)
+        for candidate in [c for c in left if c.home == home and c.tree not in (best, DEPLOYED)]:
+            left.remove(candidate)
+            out.append((candidate, f"{best} counts before {candidate.tree}"))
+    packaged = [c for c in left if c.tree != DEPLOYED]
+    if packaged and packaged[0].kind in _STRIPPED:
+        out += [(c, "the packaged file counts, stripped") for c in left if c not in packaged]
+        left = packaged
+    left.sort(key=lambda c: (c.tree == DEPLOYED, str(c.path)))
+    digests = {candidate: digest(candidate) for candidate in left}
+    if len(set(digests.values())) > 1:
+        raise ArtifactConflict(
+            f"{left[0].key}: {len(left)} different files, and no rule says which is meant",
+            hint="remove what is stale (bitbake -c clean RECIPE, or the work directory)",
+            details=[f"{digests[c]}  {c.path}" for c in left],
+        )
+    chosen = left[0]
+    copies, passed_over = left[1:], []
+    for candidate, why in out:
+        if digest(candidate) == digests[chosen]:
+            copies.append(candidate)
+        else:
+            passed_over.append((candidate, why))
+    return Choice(chosen, tuple(copies), tuple(passed_over))

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""Collecting: from a build directory to OUT, every file identified by what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from oejail import __version__
+from oejail.artifacts import layout
+from oejail.artifacts.choose import Choice, choose
+from oejail.artifacts.discover import FIRMWARE, MODULE, TOOL, Candidate, Discovery, discover
+from oejail.artifacts.identify import identify
+from oejail.artifacts.model import (
+    SCHEMA,
+    Artifact,
+    ArtifactMissing,
+    CollectedSet,
+    Collection,
+    Info,
+    Other,
+    SetInmate,
+    SetSpec,
+)
+from oejail.artifacts.places import Places
+from oejail.cells import Cell, RootCell, decode
+from oejail.errors import BuildFailed
+from oejail.files import MIB, atomic_directory, read_limited
+from oejail.log import logger
+
+if TYPE_CHECKING:
+    from oejail.platforms import Platform
+
+LIMITS = {"cell": MIB, "kernel": 1024 * MIB, "initrd": 4096 * MIB}
+"""Largest file of a kind in bytes; 256 MiB for the others."""
+
+OPTIONAL = ("kernel", "initrd", "linux-loader", "dtb", "inmate")
+
+EXPECTED = {
+    "module": ("module",),
+    "firmware": ("firmware",),
+    "tool": ("tool", "elf", "script"),
+    "kernel": ("kernel", "gzip"),
+    "initrd": ("gzip", "cpio"),
+    "dtb": ("dtb",),
+}
+"""What `identify` has to say of a kind; of the others anything."""
+
+
+def collect(build_dir: Path, platform: Platform, wanted: SetSpec, out: Path) -> Collection:
+    """Copy what is wanted from `build_dir` to OUT, which is replaced as a whole.
+
+    Raises UsageFault for a build directory or OUT that cannot be used, ArtifactMissing when
+    something required is not there, ArtifactConflict when two different files are, and
+    BuildFailed when a file is not what its name says.
+    """
+    layout.check_out(out)
+    found = discover(build_dir, platform, wanted)
+    reader = _Reader(found.places)
+    choices: dict[str, Choice] = {}
+    for key in sorted({candidate.key for candidate in found.candidates}):
+        choice = choose([c for c in found.candidates if c.key == key], reader.digest)
+        if choice is not None:
+            choices[key] = choice
+    _require(found, wanted, choices)
+    with atomic_directory(out) as fresh:
+        artifacts = [_take(reader, choice, fresh) for choice in choices.values()]
+        chosen = _collected_set(fresh, platform, wanted)
+        artifacts += layout.write_own(fresh, chosen)
+        kinds = {artifact.kind for artifact in artifacts}
+        collection = Collection(
+            schema_version=SCHEMA,
+            oejail=__version__,
+            platform=platform.name,
+            machine=platform.machine,
+            build_dir=str(found.places.build_dir),
+            sample=any(artifact.sample for artifact in artifacts),
+            set_source=wanted.source,
+            set=chosen,
+            artifacts=tuple(sorted(artifacts, key=lambda artifact: artifact.path)),
+            absent=tuple(kind for kind in OPTIONAL if kind not in kinds),
+        )
+        layout.write_index(fresh, collection)
+    return collection
+
+
+class _Reader:
+    """Reads candidates, for their digests or to copy them."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.digests: dict[Path, str] = {}
+
+    def digest(self, candidate: Candidate) -> str:
+        """The file's SHA-256, read once."""
+        if candidate.path not in self.digests:
+            self._read(candidate, None)
+        return self.digests[candidate.path]
+
+    def copy(self, candidate: Candidate, target: Path) -> int:
+        """Copy the file to `target`, which must not exist, and return its size.
+
+        Raises BuildFailed when it is no longer what `digest` saw.
+        """
+        with target.open("xb") as stream:
+            return self._read(candidate, stream)
+
+    def _read(self, candidate: Candidate, target: BinaryIO | None) -> int:
+        digest, size = hashlib.sha256(), 0
+        with self.places.open(candidate.path, LIMITS.get(candidate.kind, 256 * MIB)) as stream:
+            while chunk := stream.read(MIB):
+                digest.update(chunk)
+                size += len(chunk)
+                if target is not None:
+                    target.write(chunk)
+        now = digest.hexdigest()
+        if self.digests.setdefault(candidate.path, now) != now:
+            raise BuildFailed(f"{candidate.path}: changed while it was read; is a build running?")
+        return size
+
+
+def _take(reader: _Reader, choice: Choice, out: Path) -> Artifact:
+    """Copy the chosen file to its place in OUT, and say what it is and what it was preferred to."""
+    candidate, show = choice.candidate, reader.places.show
+    target = out / candidate.key
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = reader.copy(candidate, target)
+    mode = 0o755 if candidate.kind == "tool" else 0o644
+    target.chmod(mode)
+    origin = show(candidate.path)
+    for other, why in choice.passed_over:
+        logger.info("%s: %s, not %s: %s", candidate.key, origin, show(other.path), why)
+    identity = identify(target)
+    expected = EXPECTED.get(candidate.kind, (identity.kind,))
+    if identity.kind not in expected:
+        raise BuildFailed(
+            f"{candidate.path}: {identity.kind} instead of {' or '.join(expected)}",
+            hint="build it anew",
+            details=[identity.error] if identity.error else [],
+        )
+    kind = identity.kind if candidate.kind == "cell" and identity.kind == "root-cell" else None
+    return Artifact(
+        kind=kind or candidate.kind,
+        path=candidate.key,
+        origin=origin,
+        sha256=reader.digest(candidate),
+        size=size,
+        mode=mode,
+        sample=identity.sample,
+        info=_plain({"is": identity.kind, "arch": identity.arch, **identity.info}),
+        copies=tuple(show(copy.path) for copy in choice.copies),
+        passed_over=tuple(Other(show(o.path), reader.digest(o), w) for o, w in choice.passed_over),
+    )
+
+
+def _plain(info: Mapping[str, Any]) -> Info:
+    """`info` without what is empty, lists as tuples."""
+    return {
+        key: tuple(value) if isinstance(value, (list, tuple)) else value
+        for key, value in info.items()
+        if value not in (None, "", [], ())
+    }
+
+
+def _require(found: Discovery, wanted: SetSpec, choices: Mapping[str, Choice]) -> None:
+    """Raise ArtifactMissing, with all that is missing and where it was looked for."""
+    required = [MODULE, FIRMWARE, TOOL, _cell_path(wanted.root)]
+    missing = [key for key in required if key not in choices]
+    for inmate in wanted.inmates:
+        if _cell_path(inmate.cell) not in choices:
+            missing.append(_cell_path(inmate.cell))
+        if not any(key in choices for key in _image_paths(inmate.image)):
+            missing.append(_image_paths(inmate.image)[0])
+    if missing:
+        names = dict.fromkeys(key.removeprefix("payload/") for key in missing)
+        raise ArtifactMissing(
+            f"{found.places.build_dir}: the build left no {', '.join(names)}",
+            hint=f"build them: bitbake {' '.join(wanted.recipes)}",
+            details=["looked in:", *(f"  {place}" for place in found.looked)],
+        )
+
+
+def _cell_path(stem: str) -> str:
+    return f"payload/cells/{stem}.cell"
+
+
+def _image_paths(image: str) -> list[str]:
+    """Where an image may lie in OUT, best first."""
+    return list(dict.fromkeys([f"payload/{image}", f"payload/inmates/{Path(image).name}"]))
+
+
+def _collected_set(out: Path, platform: Platform, wanted: SetSpec) -> CollectedSet:
+    """The set, with the names that the configurations themselves bear.
+
+    Raises CellFormatError for a configuration that cannot be read, BuildFailed where a root cell
+    stands for an inmate's or the other way round.
+    """
+    root = _decode(out, wanted.root, platform)
+    if not isinstance(root, RootCell):
+        raise BuildFailed(f"cells.root: {wanted.root}.cell is no root cell, but cell {root.name!r}")
+    inmates = []
+    for inmate in wanted.inmates:
+        cell = _decode(out, inmate.cell, platform)
+        if isinstance(cell, RootCell):
+            raise BuildFailed(f"cells.inmates: {inmate.cell}.cell is a root cell ({cell.name!r})")
+        path = next(p for p in _image_paths(inmate.image) if (out / p).is_file())
+        inmates.append(
+            SetInmate(
+                name=layout.check_cell_name(cell.name, f"{inmate.cell}.cell"),
+                cell=_cell_path(inmate.cell).removeprefix("payload/"),
+                image=path.removeprefix("payload/"),
+                address=inmate.address,
+                expect=inmate.expect,
+                expect_repeat=inmate.expect_repeat,
+            )
+        )
+    return CollectedSet(root.name, _cell_path(wanted.root).removeprefix("payload/"), tuple(inmates))
+
+
+def _decode(out: Path, stem: str, platform: Platform) -> Cell | RootCell:
+    data = read_limited(out / _cell_path(stem), LIMITS["cell"])
+    return decode(data, arch=platform.arch, where=f"{stem}.cell")
