@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from oejail.artifacts.identify import Identity
 from oejail.cells import Cell, CellBody, RootCell
-from oejail.checks.ranges import Range, subtract
+from oejail.checks.ranges import Range, Union
 
 if TYPE_CHECKING:
     from oejail.artifacts.model import Collection
@@ -127,7 +127,7 @@ def linux_ram(
         owned.append(Range(bank.start, bank.start + size))
         if left is not None:
             left -= size
-    return tuple(subtract(owned, reserved))
+    return Union(owned).without(reserved)
 
 
 def machine_of(platform: Platform, mem: int | None = None) -> Machine:

@@ -8,8 +8,9 @@ each range is reported at most once, together with the one that reaches furthest
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,48 +75,60 @@ class _Furthest:
         return self.second if first is not None and first.owner == owner else first
 
 
-def merge(ranges: Iterable[Range]) -> list[Range]:
-    """The union as disjoint ranges in order; ranges that touch become one."""
-    merged: list[Range] = []
-    for current in _sorted(ranges):
-        if merged and current.start <= merged[-1].end:
-            if current.end > merged[-1].end:
-                merged[-1] = Range(merged[-1].start, current.end)
-        else:
-            merged.append(Range(current.start, current.end))
-    return merged
+class Union:
+    """The union of ranges; each question costs a binary search."""
 
-
-def subtract(ranges: Iterable[Range], holes: Iterable[Range]) -> list[Range]:
-    """The union of `ranges` without `holes`, as disjoint ranges in order."""
-    left = merge(ranges)
-    for hole in merge(holes):
+    def __init__(self, ranges: Iterable[Range]) -> None:
         parts: list[Range] = []
-        for part in left:
-            if not part.overlaps(hole):
-                parts.append(part)
-                continue
-            if part.start < hole.start:
-                parts.append(Range(part.start, hole.start))
-            if hole.end < part.end:
-                parts.append(Range(hole.end, part.end))
-        left = parts
-    return left
+        for current in _sorted(ranges):
+            if parts and current.start <= parts[-1].end:
+                if current.end > parts[-1].end:
+                    parts[-1] = Range(parts[-1].start, current.end)
+            else:
+                parts.append(Range(current.start, current.end))
+        self.parts = tuple(parts)
+        """Disjoint and in order; ranges that touch are one."""
+        self._starts = [part.start for part in parts]
+        self._before = list(accumulate((p.end - p.start for p in parts), initial=0))
 
+    def first_overlap(self, wanted: Range) -> Range | None:
+        """The first part that has a byte in common with `wanted`."""
+        index = max(bisect_right(self._starts, wanted.start) - 1, 0)
+        for part in self.parts[index : index + 2]:
+            if part.overlaps(wanted):
+                return part
+        return None
 
-def first_overlap(wanted: Range, merged: Sequence[Range]) -> Range | None:
-    """The first of disjoint, ordered ranges that has a byte in common with `wanted`."""
-    index = bisect_right(merged, wanted.start, key=lambda r: r.start) - 1
-    for candidate in merged[max(index, 0) : index + 2]:
-        if candidate.overlaps(wanted):
-            return candidate
-    return None
+    def missing(self, wanted: Range) -> int:
+        """How many bytes of `wanted` are in no part: 0 where the union holds all of it."""
+        return wanted.end - wanted.start - self._below(wanted.end) + self._below(wanted.start)
 
+    def _below(self, address: int) -> int:
+        """How many bytes of the union lie below `address`."""
+        index = bisect_right(self._starts, address)
+        if index == 0:
+            return 0
+        last = self.parts[index - 1]
+        return self._before[index - 1] + min(last.end, address) - last.start
 
-def covered(wanted: Range, merged: Sequence[Range]) -> bool:
-    """Whether one of the disjoint, ordered, merged ranges holds all of `wanted`."""
-    index = bisect_right(merged, wanted.start, key=lambda r: r.start) - 1
-    return index >= 0 and wanted.end <= merged[index].end
+    def without(self, holes: Iterable[Range]) -> tuple[Range, ...]:
+        """The parts that are left when `holes` are taken out."""
+        left: list[Range] = []
+        cuts = Union(holes).parts
+        at = 0
+        for part in self.parts:
+            start = part.start
+            while at < len(cuts) and cuts[at].end <= start:
+                at += 1
+            index = at
+            while index < len(cuts) and cuts[index].start < part.end:
+                if start < cuts[index].start:
+                    left.append(Range(start, cuts[index].start))
+                start = cuts[index].end
+                index += 1
+            if start < part.end:
+                left.append(Range(start, part.end))
+        return tuple(left)
 
 
 def _sorted(ranges: Iterable[Range]) -> list[Range]:

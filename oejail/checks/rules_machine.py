@@ -26,7 +26,10 @@ def smp_few(given: SetInput) -> Found:
         return
     wanted = max(root.cell.cpus, default=-1) + 1
     if machine.cpus < wanted:
-        yield given.root.path, f"CPUs up to {wanted - 1}, {machine.name} has {machine.cpus} CPUs"
+        yield (
+            given.root.path,
+            f"the set goes up to CPU {wanted - 1}, {machine.name} has {machine.cpus} CPUs",
+        )
 
 
 @rule(
@@ -45,8 +48,7 @@ def smp_many(given: SetInput) -> Found:
     if have and (missing := set(range(machine.cpus)) - have):
         yield (
             given.root.path,
-            f"{len(have)} CPUs, {machine.name} has {machine.cpus} (CPU {min(missing)} is not in "
-            "the root's set)",
+            f"{len(have)} CPUs, {machine.name} has {machine.cpus}: CPU {min(missing)} is not in the set",
         )
 
 

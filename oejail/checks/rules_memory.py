@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oejail.cells import ArmPlatform, RootCell
-from oejail.cells.names import COMM_REGION, ROOTSHARED
+from oejail.cells.names import COMM_REGION, IO, ROOTSHARED
 from oejail.cells.regions import is_exclusive_ram, ivshmem_devices, ivshmem_regions
-from oejail.checks.finding import ERROR
+from oejail.checks.finding import ERROR, WARNING
 from oejail.checks.model import SetInput
-from oejail.checks.ranges import Range, covered, first_overlap, merge, overlaps_between
+from oejail.checks.ranges import Range, Union, overlaps_between
 from oejail.checks.table import rule
 
 Found = Iterator[tuple[str, str]]
@@ -50,24 +50,59 @@ def memory_hypervisor(given: SetInput) -> Found:
             yield where, f"physical {place} overlaps the hypervisor's memory, {hypervisor}"
 
 
+def _not_in_root(given: SetInput, devices: bool) -> Iterator[tuple[str, Range, int]]:
+    """Where, place and the bytes missing, of regions that the root's do not cover."""
+    root = given.root_config
+    if root is None:
+        return
+    have = Union(Range(r.phys_start, r.phys_end) for r in root.cell.memory)
+    for where, place, flags in _regions(given):
+        if bool(flags & IO) == devices and (missing := have.missing(place)):
+            yield where, place, missing
+
+
 @rule(
     "memory-not-root",
     ERROR,
-    means="A non-root cell's region is not, as a whole, in regions of the root: it is not the "
-    "root's to give. A cell of another board looks so.",
+    means="RAM of a non-root cell is in no region of the root: it is not the root's to give or to "
+    "share. A cell of another board looks so.",
     happens="`JAILHOUSE_CELL_CREATE: Device or resource busy`, or the cell gets an address where "
     "this board has nothing.",
     mend="move the region into the root's memory, or add the memory to the root.",
 )
 def memory_not_root(given: SetInput) -> Found:
-    root = given.root_config
-    if root is None:
-        return
-    have = merge(Range(r.phys_start, r.phys_end) for r in root.cell.memory)
-    for where, place, _ in _regions(given):
-        if not covered(place, have):
-            partly = "only partly in" if first_overlap(place, have) else "in none of"
-            yield where, f"physical {place} is {partly} the root's {len(root.cell.memory)} regions"
+    for where, place, missing in _not_in_root(given, devices=False):
+        if missing == place.end - place.start:
+            yield where, f"physical {place} is in no region of the root"
+
+
+@rule(
+    "memory-partly-root",
+    WARNING,
+    means="RAM of a non-root cell reaches beyond the root's regions. openEuler's rpi4-linux and "
+    "some of upstream's demos do, where the root leaves a gap.",
+    happens="the cell works where there is RAM in the gap; it does not go back to the root when "
+    "the cell is destroyed.",
+    mend="shorten the region, or add the rest to the root.",
+)
+def memory_partly_root(given: SetInput) -> Found:
+    for where, place, missing in _not_in_root(given, devices=False):
+        if missing < place.end - place.start:
+            yield where, f"physical {place}: {missing:#x} bytes are in no region of the root"
+
+
+@rule(
+    "device-not-root",
+    WARNING,
+    means="A device region of a non-root cell is not, as a whole, in regions of the root. Some "
+    "of upstream's demos are so.",
+    happens="the cell gets the device, if there is one; it does not go back to the root when the "
+    "cell is destroyed.",
+    mend="add the device to the root's configuration, or correct its address.",
+)
+def device_not_root(given: SetInput) -> Found:
+    for where, place, missing in _not_in_root(given, devices=True):
+        yield where, f"physical {place}: {missing:#x} bytes are in no region of the root"
 
 
 @rule(
@@ -83,26 +118,47 @@ def memory_taken(given: SetInput) -> Found:
         yield one.label, f"physical {one} overlaps {two} of {two.label}"
 
 
+def _over_sections(given: SetInput, linked: bool) -> Found:
+    """Exclusive regions over sections of those of the root's links that a cell shares, or not."""
+    root = given.root_config
+    if root is None:
+        return
+    used = {device.bdf for _, cell in given.cells for _, device in ivshmem_devices(cell)}
+    sections = Union(
+        Range(region.phys_start, region.phys_end)
+        for _, device in ivshmem_devices(root.cell)
+        if (device.bdf in used) == linked
+        for region in ivshmem_regions(root.cell, device)
+    )
+    for where, place, _ in _regions(given):
+        if place.exclusive and (section := sections.first_overlap(place)):
+            yield where, f"physical {place} overlaps the root's shared memory, {section}"
+
+
 @rule(
     "memory-shared",
     ERROR,
-    means="A cell's own memory lies over the sections of a shared-memory device of the root.",
+    means="Memory that a cell alone uses lies over the sections of a shared-memory link between "
+    "root and cells.",
     happens="everything succeeds and the cell stays silent: whoever uses the link writes over "
     "the cell's RAM.",
     mend="move the region, or mark it ROOTSHARED where it is a section of that link.",
 )
 def memory_shared(given: SetInput) -> Found:
-    root = given.root_config
-    if root is None:
-        return
-    sections = merge(
-        Range(region.phys_start, region.phys_end)
-        for _, device in ivshmem_devices(root.cell)
-        for region in ivshmem_regions(root.cell, device)
-    )
-    for where, place, _ in _regions(given):
-        if place.exclusive and (section := first_overlap(place, sections)):
-            yield where, f"physical {place} overlaps the root's shared memory, {section}"
+    yield from _over_sections(given, linked=True)
+
+
+@rule(
+    "memory-shared-unused",
+    WARNING,
+    means="Memory that a cell alone uses lies over the sections of a shared-memory device of the "
+    "root that no cell of the set has the other end of. Some of upstream's demos are so.",
+    happens="nothing while Linux leaves that device alone; a driver that touches it makes Linux "
+    "fail.",
+    mend="move the region, or remove the device from the root.",
+)
+def memory_shared_unused(given: SetInput) -> Found:
+    yield from _over_sections(given, linked=False)
 
 
 def _devices(root: RootCell) -> list[Range]:
@@ -150,11 +206,12 @@ def memory_intercepted(given: SetInput) -> Found:
     root = given.root_config
     if root is None:
         return
-    devices = sorted(_devices(root), key=lambda r: r.start)
+    devices = _devices(root)
+    any_device = Union(devices)
     for where, place, _ in _regions(given):
-        for device in devices:
-            if place.overlaps(device):
-                yield where, f"physical {place} overlaps {device.label}, {device}"
+        if any_device.first_overlap(place):
+            device = next(d for d in devices if d.overlaps(place))
+            yield where, f"physical {place} overlaps {device.label}, {device}"
 
 
 @rule(
@@ -169,10 +226,11 @@ def memory_linux(given: SetInput) -> Found:
     machine = given.machine
     if machine is None or machine.linux is None:
         return
+    linux = Union(machine.linux)
     for file, cell in given.cells:
         for index, region in enumerate(cell.memory):
             place = Range(region.phys_start, region.phys_end)
-            if is_exclusive_ram(region) and (hit := first_overlap(place, machine.linux)):
+            if is_exclusive_ram(region) and (hit := linux.first_overlap(place)):
                 yield (
                     f"{file.path}: memory[{index}]",
                     f"physical {place} is in Linux's memory, {hit} ({machine.linux_because})",
@@ -193,7 +251,7 @@ def hypervisor_linux(given: SetInput) -> Found:
         return
     memory = root.hypervisor_memory
     place = Range(memory.phys_start, memory.phys_end)
-    if hit := first_overlap(place, machine.linux):
+    if hit := Union(machine.linux).first_overlap(place):
         yield (
             f"{given.root.path}: hypervisor_memory",
             f"{place} is in Linux's memory, {hit} ({machine.linux_because})",
@@ -212,11 +270,11 @@ def memory_beyond_ram(given: SetInput) -> Found:
     machine, root = given.machine, given.root_config
     if machine is None or not machine.ram:
         return
-    ram = merge(machine.ram)
-    shown = ", ".join(map(str, ram[:4]))
+    ram = Union(machine.ram)
+    shown = ", ".join(map(str, ram.parts[:4]))
     if given.root and root:
         place = Range(root.hypervisor_memory.phys_start, root.hypervisor_memory.phys_end)
-        if not covered(place, ram):
+        if ram.missing(place):
             yield (
                 f"{given.root.path}: hypervisor_memory",
                 f"{place} is not in the RAM of {machine.name}, {shown}",
@@ -224,7 +282,7 @@ def memory_beyond_ram(given: SetInput) -> Found:
     for file, cell in given.cells:
         for index, region in enumerate(cell.memory):
             place = Range(region.phys_start, region.phys_end)
-            if is_exclusive_ram(region) and not covered(place, ram):
+            if is_exclusive_ram(region) and ram.missing(place):
                 yield (
                     f"{file.path}: memory[{index}]",
                     f"physical {place} is not in the RAM of {machine.name}, {shown}",

@@ -16,7 +16,7 @@ Check = Callable[[SetInput], Iterator[tuple[str, str]]]
 """Yields where and message of each defect; severity and rule are the table's."""
 
 MAX_FINDINGS = 100
-"""A rule's findings beyond these are only counted: a hostile file has thousands of regions."""
+"""A rule stops after these: a hostile file has thousands of regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,12 @@ def check_set(given: SetInput, waive: Mapping[str, str] | None = None) -> list[F
             raise UsageFault(f"waiver of {id_}: no reason given")
     findings: list[Finding] = []
     for row in RULES.values():
-        found = row.check(given)
-        for where, message in islice(found, MAX_FINDINGS):
+        found = list(islice(row.check(given), MAX_FINDINGS + 1))
+        for where, message in found[:MAX_FINDINGS]:
             findings.append(Finding(row.id, row.severity, message, where))
-        if rest := sum(1 for _ in found):
-            where = findings[-1].where.partition(":")[0]
-            findings.append(
-                Finding(row.id, row.severity, f"and {rest} more findings of this rule", where)
-            )
+        if len(found) > MAX_FINDINGS:
+            message = f"more than {MAX_FINDINGS} findings of this rule"
+            findings.append(Finding(row.id, row.severity, message, "set"))
     return sort(replace(f, waived=reasons.get(f.rule, "")) for f in findings)
 
 
