@@ -48,7 +48,8 @@ def smp_many(given: SetInput) -> Found:
     if have and (missing := set(range(machine.cpus)) - have):
         yield (
             given.root.path,
-            f"{len(have)} CPUs, {machine.name} has {machine.cpus}: CPU {min(missing)} is not in the set",
+            f"{len(have)} CPUs, {machine.name} has {machine.cpus}: CPU {min(missing)} is not in "
+            "the root's set",
         )
 
 
