@@ -34,6 +34,7 @@ def _cells(given: SetInput) -> Iterator[tuple[str, Cell]]:
 @rule(
     "cell-format",
     ERROR,
+    title="not a Jailhouse configuration, or the wrong kind of one",
     means="A file that should be a Jailhouse configuration cannot be read as one: signature, "
     "revision, layout or a count is wrong, or it is a cell where a system configuration belongs.",
     happens="the driver refuses it (`Not a system configuration`, `Not a cell configuration`, "
@@ -58,6 +59,7 @@ def cell_format(given: SetInput) -> Found:
 @rule(
     "cell-truncated",
     ERROR,
+    title="a configuration is shorter than its counts say",
     means="A configuration is shorter than its own counts say.",
     happens="the hypervisor reads what lies behind the file: it adds PCI devices that do not "
     "exist and hangs, or `JAILHOUSE_ENABLE` ends with `Invalid argument`.",
@@ -73,6 +75,7 @@ def cell_truncated(given: SetInput) -> Found:
 @rule(
     "cell-trailing",
     WARNING,
+    title="bytes follow the last described entry",
     means="Bytes follow the last entry that the configuration describes. Some genuine upstream "
     "files have them; they may also be entries whose count was forgotten.",
     happens="nothing: the driver ignores them, and with them any entry that was meant.",
@@ -89,6 +92,7 @@ def cell_trailing(given: SetInput) -> Found:
 @rule(
     "cell-name",
     ERROR,
+    title="a cell's name is empty, too long or unprintable",
     means="A cell's name must have 1 to 31 printable characters and end with a zero byte.",
     happens="`jailhouse cell load NAME` cannot find it; a name of 32 bytes is cut by the driver.",
     mend="give the cell a shorter, printable name in its source.",
@@ -106,6 +110,7 @@ def cell_name(given: SetInput) -> Found:
 @rule(
     "cell-flags",
     WARNING,
+    title="unknown flags are set",
     means="A flag is set that no known revision of Jailhouse defines.",
     happens="nothing, or something that a fork alone knows.",
     mend="check that the configuration was built with the headers of the Jailhouse in use.",
@@ -128,6 +133,7 @@ def cell_flags(given: SetInput) -> Found:
 @rule(
     "cpu-none",
     ERROR,
+    title="the CPU set is empty",
     means="The configuration's CPU set is empty.",
     happens="`JAILHOUSE_ENABLE: Invalid argument` for a root; another cell is created and never "
     "runs.",
@@ -142,6 +148,7 @@ def cpu_none(given: SetInput) -> Found:
 @rule(
     "memory-alignment",
     ERROR,
+    title="RAM or a LOADABLE region is not page-aligned",
     means=f"RAM that a cell alone uses, and any LOADABLE region, must begin and end on a page "
     f"({PAGE} bytes), physically and virtually. Devices may be smaller than a page.",
     happens="the hypervisor traps each access to a part of a page as if it were a device: code "
@@ -165,6 +172,7 @@ def memory_alignment(given: SetInput) -> Found:
 @rule(
     "memory-overlap",
     ERROR,
+    title="two regions of a cell overlap",
     means="Two regions of a non-root cell have physical memory in common, or (the communication "
     "region apart) addresses in the cell.",
     happens="the later region hides the earlier one, with its access rights: data ends up where "
@@ -187,6 +195,7 @@ def memory_overlap(given: SetInput) -> Found:
 @rule(
     "comm-overlap",
     WARNING,
+    title="the communication region lies over another region",
     means="The communication region lies over another region's addresses in the cell.",
     happens="the region that is listed later wins on that page: the cell loses a page of RAM, or "
     "its communication with the hypervisor.",
@@ -209,6 +218,7 @@ def comm_overlap(given: SetInput) -> Found:
 @rule(
     "comm-missing",
     WARNING,
+    title="no communication region, and PASSIVE_COMMREG not set",
     means="A non-root cell without PASSIVE_COMMREG has no communication region.",
     happens="an inmate that answers the hypervisor's messages has nowhere to do so, and cannot "
     "be shut down in agreement.",
@@ -225,6 +235,7 @@ def comm_missing(given: SetInput) -> Found:
 @rule(
     "memory-loadable",
     ERROR,
+    title="no region is LOADABLE",
     means="No region of a non-root cell is LOADABLE.",
     happens="`JAILHOUSE_CELL_LOAD: Invalid argument`: no image can be put into the cell.",
     mend="set LOADABLE (and WRITE) on the region that the image goes to.",
@@ -238,6 +249,7 @@ def memory_loadable(given: SetInput) -> Found:
 @rule(
     "reset-address",
     ERROR,
+    title="the reset address is in no EXECUTE region",
     means="The address at which a cell's first CPU starts is in no EXECUTE region of the cell.",
     happens="the cell is started, state running, and its first instruction traps: the CPU is "
     "parked and nothing is printed.",
@@ -255,6 +267,7 @@ def reset_address(given: SetInput) -> Found:
 @rule(
     "pci-capabilities",
     ERROR,
+    title="capabilities of a PCI device are out of range",
     means="A PCI device's capabilities lie beyond the list of capabilities.",
     happens="the hypervisor reads beyond the configuration's end while it adds the device.",
     mend="correct caps_start and num_caps of the device.",
@@ -274,6 +287,7 @@ def pci_capabilities(given: SetInput) -> Found:
 @rule(
     "ivshmem-regions",
     ERROR,
+    title="regions of a shared-memory device are out of range",
     means="A shared-memory device with N peers uses 2 + N memory regions from "
     "shmem_regions_start on (state table, read/write section, one output section a peer), and "
     "here they run beyond the cell's regions.",
@@ -296,6 +310,7 @@ def ivshmem_region_indexes(given: SetInput) -> Found:
 @rule(
     "ivshmem-peers",
     WARNING,
+    title="a shared-memory device's id is not below its peers",
     means="The id of a shared-memory device is not below its own number of peers. Some of "
     "upstream's demos are so, and work, because nobody asks them for the number.",
     happens="the inmate reads a number of peers that does not count itself; a driver that trusts "
@@ -315,6 +330,7 @@ def ivshmem_peers(given: SetInput) -> Found:
 @rule(
     "ivshmem-limit",
     ERROR,
+    title="more shared-memory peers than the hypervisor links",
     means=f"The hypervisor links at most {MAX_PEERS} peers; an id or a number of peers is beyond.",
     happens="`JAILHOUSE_CELL_CREATE` or `JAILHOUSE_ENABLE` ends with `Invalid argument`.",
     mend="number the peers from 0, and spread more of them over several devices.",
@@ -342,6 +358,7 @@ def _outputs(given: SetInput) -> Iterator[tuple[str, PciDevice, int, MemoryRegio
 @rule(
     "ivshmem-output",
     ERROR,
+    title="another peer's output section is writable",
     means="Of a shared-memory device's output sections a cell may write its own alone; here it "
     "may write another peer's.",
     happens="two peers write the same memory, each over the other's messages.",
@@ -361,6 +378,7 @@ def ivshmem_output(given: SetInput) -> Found:
 @rule(
     "ivshmem-silent",
     WARNING,
+    title="the own output section is not writable",
     means="A shared-memory device cannot write its own output section.",
     happens="the first write of the cell to its own section traps and parks it.",
     mend="set WRITE on the output section with the device's own id.",

@@ -53,6 +53,7 @@ def _wrong_kind(file: FileInput | None, kind: str, what: str) -> Found:
 @rule(
     "module-format",
     ERROR,
+    title="jailhouse.ko is no kernel module",
     means="What should be jailhouse.ko is no kernel module.",
     happens="`insmod: … invalid module format`.",
     mend="take jailhouse.ko from the package of the recipe `jailhouse`.",
@@ -64,6 +65,7 @@ def module_format(given: SetInput) -> Found:
 @rule(
     "module-vermagic",
     ERROR,
+    title="the module is for another kernel than the kernel image",
     means="The module was built for another kernel release than the kernel image's.",
     happens="`version magic 'A' should be 'B'`, `insmod: … invalid module format` (status 8).",
     mend="build kernel and `jailhouse` in the same build, and take both from it.",
@@ -82,6 +84,7 @@ def module_vermagic(given: SetInput) -> Found:
 @rule(
     "module-directory",
     ERROR,
+    title="the module lies in another kernel's directory",
     means="The module was installed in the directory of another kernel release than the one it "
     "was built for.",
     happens="`modprobe` does not find it, or finds a module that the kernel refuses.",
@@ -102,6 +105,7 @@ def module_directory(given: SetInput) -> Found:
 @rule(
     "module-signature",
     ERROR,
+    title="module and root are of different versions of Jailhouse",
     means="The signature that the module looks for is not the root configuration's: `JHSYS` with "
     "an architecture byte (upstream from revision 14 on) or `JHSYST` (upstream before, and "
     "openEuler's fork).",
@@ -125,6 +129,7 @@ def module_signature(given: SetInput) -> Found:
 @rule(
     "firmware-format",
     ERROR,
+    title="jailhouse.bin is no hypervisor",
     means="What should be jailhouse.bin does not begin with `JAILHOUS`, or is cut.",
     happens="`JAILHOUSE_ENABLE: Invalid argument`, without a word from the driver.",
     mend="take jailhouse.bin from the package of the recipe `jailhouse`.",
@@ -136,6 +141,7 @@ def firmware_format(given: SetInput) -> Found:
 @rule(
     "firmware-size",
     ERROR,
+    title="jailhouse.bin is larger than the hypervisor's memory",
     means="The file jailhouse.bin is not smaller than the hypervisor's memory.",
     happens="`JAILHOUSE_ENABLE: Invalid argument`, without a word from the driver.",
     mend="enlarge hypervisor_memory in the root's configuration.",
@@ -152,6 +158,7 @@ def firmware_size(given: SetInput) -> Found:
 @rule(
     "hypervisor-capacity",
     ERROR,
+    title="the hypervisor's memory is too small",
     means="The hypervisor's memory must be larger than core_size + CPUs x percpu_size + the size "
     "of the root's configuration.",
     happens="`JAILHOUSE_ENABLE: Invalid argument`, without a word from the driver.",
@@ -175,6 +182,7 @@ def hypervisor_capacity(given: SetInput) -> Found:
 @rule(
     "version-differs",
     WARNING,
+    title="module and firmware differ in version",
     means="Module and firmware say different versions of Jailhouse.",
     happens="usually nothing; where the interface between the two changed, a hang at enable.",
     mend="take both from one build.",
@@ -190,6 +198,7 @@ def version_differs(given: SetInput) -> Found:
 @rule(
     "file-arch",
     ERROR,
+    title="a file is for another architecture",
     means="Module, kernel, tool or an ELF image is for another architecture than the set.",
     happens="`invalid module format`, `Exec format error`, a kernel that does not start, or a "
     "cell that traps at its first instruction.",
@@ -216,6 +225,7 @@ def _images(given: SetInput) -> Iterator[tuple[InmateInput, FileInput, Cell]]:
 @rule(
     "image-empty",
     ERROR,
+    title="an image is empty",
     means="The image of a cell has no bytes.",
     happens="`cell load` succeeds and loads nothing; the cell starts whatever lay there before.",
     mend="build the image again.",
@@ -229,6 +239,7 @@ def image_empty(given: SetInput) -> Found:
 @rule(
     "image-elf",
     ERROR,
+    title="an image is an ELF file",
     means="The image of a cell is an ELF file, and the tool loads raw bytes only.",
     happens="the ELF header is loaded as code: `Started cell`, state running, then silence.",
     mend="convert it with `objcopy -O binary`, or use a tool with openEuler's patch for ELF.",
@@ -261,6 +272,7 @@ def _place(inmate: InmateInput, image: FileInput, cell: Cell) -> Range | None:
 @rule(
     "image-address",
     ERROR,
+    title="an image's address is in no LOADABLE region",
     means="The address at which an image is loaded is in no region of the cell, or in one that "
     "is not LOADABLE and WRITE.",
     happens="`JAILHOUSE_CELL_LOAD: Invalid argument`.",
@@ -286,6 +298,7 @@ def image_address(given: SetInput) -> Found:
 @rule(
     "image-size",
     ERROR,
+    title="an image is larger than its region",
     means="The image is larger than what the cell's region has from the load address on.",
     happens="`JAILHOUSE_CELL_LOAD: Invalid argument`.",
     mend="enlarge the region, load lower, or make the image smaller.",

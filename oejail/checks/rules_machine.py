@@ -16,6 +16,7 @@ Found = Iterator[tuple[str, str]]
 @rule(
     "smp-few",
     ERROR,
+    title="fewer CPUs than the root's set",
     means="The machine has fewer CPUs than the root's set.",
     happens="`JAILHOUSE_ENABLE: Invalid argument`.",
     mend="give the machine as many CPUs as the root's set has (`-smp`).",
@@ -35,6 +36,7 @@ def smp_few(given: SetInput) -> Found:
 @rule(
     "smp-many",
     ERROR,
+    title="more CPUs than the root's set",
     means="The machine has more CPUs than the root's set.",
     happens="`jailhouse enable` hangs silently: the hypervisor waits for CPUs that it does not "
     "manage.",
@@ -56,6 +58,7 @@ def smp_many(given: SetInput) -> Found:
 @rule(
     "gic-version",
     ERROR,
+    title="the root is for another version of the GIC",
     means="The root's configuration is for another version of the interrupt controller (GIC).",
     happens="`CPU 1... FAILED` and `JAILHOUSE_ENABLE: No such device`, or `FATAL: Unhandled HYP "
     "exception` and a hang.",
@@ -77,6 +80,7 @@ def gic_version(given: SetInput) -> Found:
 @rule(
     "gic-address",
     ERROR,
+    title="the GIC is not where the root says",
     means="The interrupt controller is not where the root's configuration says.",
     happens="`FATAL: Unhandled HYP exception` at `jailhouse enable`, and a hang.",
     mend="take the root configuration of this machine, or correct gicd_base and the others.",
@@ -101,6 +105,7 @@ def gic_address(given: SetInput) -> Found:
 @rule(
     "no-virtualization",
     ERROR,
+    title="virtualization is off",
     means="The machine does not let Linux start at the hypervisor's privilege level (EL2).",
     happens="`CPU: All CPU(s) started at EL1` at boot, and a silent hang at `jailhouse enable` "
     "after `direct-loading firmware`.",
@@ -115,6 +120,7 @@ def no_virtualization(given: SetInput) -> Found:
 @rule(
     "cpu-model",
     ERROR,
+    title="the CPU model has VHE",
     means="QEMU's CPU model `max` has the virtualization host extensions, in which Linux stays "
     "at EL2; Jailhouse does not expect that.",
     happens="kernel panic at `jailhouse enable`, with `HVC (AArch64)`.",

@@ -34,6 +34,7 @@ def _regions(given: SetInput) -> Iterator[tuple[str, Range, int]]:
 @rule(
     "memory-hypervisor",
     ERROR,
+    title="a cell's region lies over the hypervisor",
     means="A non-root cell's region lies over the hypervisor's own memory.",
     happens="the cell is created; loading it overwrites the hypervisor: endless `FATAL: Unhandled "
     "HYP exception`, and the machine is gone.",
@@ -64,6 +65,7 @@ def _not_in_root(given: SetInput, devices: bool) -> Iterator[tuple[str, Range, i
 @rule(
     "memory-not-root",
     ERROR,
+    title="a cell's RAM is in no region of the root",
     means="RAM of a non-root cell is in no region of the root: it is not the root's to give or to "
     "share. A cell of another board looks so.",
     happens="`JAILHOUSE_CELL_CREATE: Device or resource busy`, or the cell gets an address where "
@@ -79,6 +81,7 @@ def memory_not_root(given: SetInput) -> Found:
 @rule(
     "memory-partly-root",
     WARNING,
+    title="a cell's RAM reaches beyond the root's regions",
     means="RAM of a non-root cell reaches beyond the root's regions. openEuler's rpi4-linux and "
     "some of upstream's demos do, where the root leaves a gap.",
     happens="the cell works where there is RAM in the gap; it does not go back to the root when "
@@ -94,6 +97,7 @@ def memory_partly_root(given: SetInput) -> Found:
 @rule(
     "device-not-root",
     WARNING,
+    title="a cell's device is in no region of the root",
     means="A device region of a non-root cell is not, as a whole, in regions of the root. Some "
     "of upstream's demos are so.",
     happens="the cell gets the device, if there is one; it does not go back to the root when the "
@@ -108,6 +112,7 @@ def device_not_root(given: SetInput) -> Found:
 @rule(
     "memory-taken",
     ERROR,
+    title="two cells have the same memory",
     means="Regions of two cells overlap, and not both are ROOTSHARED.",
     happens="`JAILHOUSE_CELL_CREATE: Device or resource busy`, or two cells write the same RAM.",
     mend="give each cell memory of its own; mark what is meant to be shared ROOTSHARED in both.",
@@ -138,6 +143,7 @@ def _over_sections(given: SetInput, linked: bool) -> Found:
 @rule(
     "memory-shared",
     ERROR,
+    title="a cell's RAM lies over shared memory",
     means="Memory that a cell alone uses lies over the sections of a shared-memory link between "
     "root and cells.",
     happens="everything succeeds and the cell stays silent: whoever uses the link writes over "
@@ -151,6 +157,7 @@ def memory_shared(given: SetInput) -> Found:
 @rule(
     "memory-shared-unused",
     WARNING,
+    title="a cell's RAM lies over shared memory that no cell uses",
     means="Memory that a cell alone uses lies over the sections of a shared-memory device of the "
     "root that no cell of the set has the other end of. Some of upstream's demos are so.",
     happens="nothing while Linux leaves that device alone; a driver that touches it makes Linux "
@@ -196,6 +203,7 @@ def _devices(root: RootCell) -> list[Range]:
 @rule(
     "memory-intercepted",
     ERROR,
+    title="a region lies over what the hypervisor intercepts",
     means="A non-root cell's region lies over a device that the hypervisor keeps for itself: PCI "
     "configuration space, interrupt controller (with one GICR frame a CPU) or IOMMU.",
     happens="the cell talks to the device directly: it can take the interrupts and the memory of "
@@ -217,6 +225,7 @@ def memory_intercepted(given: SetInput) -> Found:
 @rule(
     "memory-linux",
     ERROR,
+    title="a cell's RAM lies in Linux's",
     means="RAM that a cell alone uses lies in memory that Linux owns.",
     happens="the cell is created, and loading or starting it destroys Linux: `rcu_sched "
     "self-detected stall` after 20 seconds, or a hang.",
@@ -240,6 +249,7 @@ def memory_linux(given: SetInput) -> Found:
 @rule(
     "hypervisor-linux",
     ERROR,
+    title="the hypervisor's memory lies in Linux's",
     means="The hypervisor's memory lies in memory that Linux owns.",
     happens="`request_mem_region failed for hypervisor memory.`, `Did you reserve the memory "
     'with "memmap=" or "mem="?`, and `JAILHOUSE_ENABLE: Invalid argument`.',
@@ -261,6 +271,7 @@ def hypervisor_linux(given: SetInput) -> Found:
 @rule(
     "memory-beyond-ram",
     ERROR,
+    title="memory is beyond the machine's RAM",
     means="The hypervisor's memory, or RAM that a cell alone uses, is not in the machine's RAM.",
     happens="`synchronous external abort` and a kernel Oops at `jailhouse enable` (status 139), "
     "or the cell cannot be loaded.",

@@ -24,6 +24,7 @@ def _numbers(numbers: set[int]) -> str:
 @rule(
     "cpu-not-root",
     ERROR,
+    title="a CPU is not the root's",
     means="A cell wants a CPU that is not in the root's set.",
     happens="`JAILHOUSE_CELL_CREATE: Device or resource busy`.",
     mend="choose CPUs of the root's set, or add the CPU to the root's configuration.",
@@ -41,6 +42,7 @@ def cpu_not_root(given: SetInput) -> Found:
 @rule(
     "cpu-taken",
     ERROR,
+    title="two cells have the same CPU",
     means="Two cells want the same CPU.",
     happens="`JAILHOUSE_CELL_CREATE: Device or resource busy` for the second.",
     mend="give each cell a CPU of its own.",
@@ -57,6 +59,7 @@ def cpu_taken(given: SetInput) -> Found:
 @rule(
     "cpu-root-empty",
     ERROR,
+    title="the root is left without a CPU",
     means="The cells together take every CPU of the root.",
     happens="`JAILHOUSE_CELL_CREATE: Device or resource busy`: Linux keeps the CPU it runs on.",
     mend="leave the root at least one CPU.",
@@ -73,6 +76,7 @@ def cpu_root_empty(given: SetInput) -> Found:
 @rule(
     "interrupt-taken",
     ERROR,
+    title="two cells have the same interrupt",
     means="Two cells want the same interrupt of one interrupt controller.",
     happens="the cell that was created later gets it; the other one waits forever.",
     mend="let one cell have the interrupt, or give one of the devices another.",
@@ -96,6 +100,7 @@ def interrupt_taken(given: SetInput) -> Found:
 @rule(
     "interrupt-chip",
     ERROR,
+    title="the interrupt controller is another board's",
     means="A cell names an interrupt controller that the root does not have: it was made for "
     "another board.",
     happens="the hypervisor passes those interrupts over; the cell is created, starts, and "
@@ -120,6 +125,7 @@ def interrupt_chip(given: SetInput) -> Found:
 @rule(
     "pci-taken",
     ERROR,
+    title="two cells have the same PCI function",
     means="Two cells want the same PCI function.",
     happens="the function goes to the cell that was created last; the other one hangs on it.",
     mend="let one cell have the function.",
@@ -156,6 +162,7 @@ def _links(given: SetInput) -> dict[int, list[tuple[str, PciDevice, tuple[object
 @rule(
     "ivshmem-id",
     ERROR,
+    title="an id on a shared-memory link is taken or out of range",
     means="On one shared-memory link an id occurs twice, or lies beyond every side's number of "
     "peers.",
     happens="`JAILHOUSE_CELL_CREATE: Device or resource busy` for an id that is taken; beyond "
@@ -180,6 +187,7 @@ def ivshmem_id(given: SetInput) -> Found:
 @rule(
     "ivshmem-peers-differ",
     WARNING,
+    title="the sides of a link differ in the number of peers",
     means="The sides of a shared-memory link name different numbers of peers. openEuler's root "
     "with upstream's inmate-demo is so, and works.",
     happens="nothing as long as no side needs the sections of a peer that the other does not know.",
@@ -199,6 +207,7 @@ def ivshmem_peers_differ(given: SetInput) -> Found:
 @rule(
     "ivshmem-regions-differ",
     WARNING,
+    title="the sides of a link name different memory",
     means="The sides of a shared-memory link name different physical memory for a section.",
     happens="each side writes where the other does not look: the link is created, and silent.",
     mend="give every side the same addresses and sizes, in the same order.",
@@ -221,6 +230,7 @@ def ivshmem_regions_differ(given: SetInput) -> Found:
 @rule(
     "name-taken",
     ERROR,
+    title="two cells have the same name",
     means="Two cells of the set, or a cell and the root, have the same name.",
     happens="`JAILHOUSE_CELL_CREATE: File exists` for the second.",
     mend="rename one in its source; do not create one cell twice.",
@@ -242,6 +252,7 @@ def _layouts_fit(root: RootCell, layout: str) -> bool:
 @rule(
     "layout-mismatch",
     ERROR,
+    title="revision or layout differ",
     means="A cell has another revision, or another layout of the same revision (upstream's or "
     "openEuler's fork's), than the root.",
     happens="`JAILHOUSE_CELL_CREATE: Invalid argument`, with `Configuration revision mismatch` "
@@ -262,6 +273,7 @@ def layout_mismatch(given: SetInput) -> Found:
 @rule(
     "arch-mismatch",
     ERROR,
+    title="architectures differ",
     means="A configuration names another architecture than the root, or the root another than "
     "the platform. Only upstream's revision 14 names one.",
     happens="the driver says `Configuration architecture mismatch`; for a cell the tool says "
@@ -283,6 +295,7 @@ def arch_mismatch(given: SetInput) -> Found:
 @rule(
     "mica-revision",
     INFORMATION,
+    title="MICA reads revision 13 only",
     means="MICA, openEuler's own life-cycle daemon for RTOS clients, reads revision 13 only.",
     happens="`mica create` refuses the cell; `jailhouse cell create` is not concerned.",
     mend="nothing, unless MICA is to manage the cell: then use revision 13.",

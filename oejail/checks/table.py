@@ -23,12 +23,13 @@ MAX_FINDINGS = 100
 class Rule:
     """One row.
 
-    `means` says what the rule is about, `happens` what the target would do, `mend` what to change.
+    `title` is the rule in a few words, `means` says what the rule is about, `happens` what the target would do, `mend` what to change.
     """
 
     id: str
     severity: str
     check: Check
+    title: str
     means: str
     happens: str
     mend: str
@@ -39,13 +40,13 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    id: str, severity: str, *, means: str, happens: str, mend: str
+    id: str, severity: str, *, title: str, means: str, happens: str, mend: str
 ) -> Callable[[Check], Check]:
     """Enter the decorated function into the table."""
 
     def enter(check: Check) -> Check:
         assert id not in RULES, id
-        RULES[id] = Rule(id, severity, check, means, happens, mend)
+        RULES[id] = Rule(id, severity, check, title, means, happens, mend)
         return check
 
     return enter
@@ -78,7 +79,7 @@ def explain(rule_id: str) -> str:
     row = _known(rule_id)
     return "\n".join(
         [
-            f"{row.id} ({row.severity})",
+            f"{row.id} ({row.severity}): {row.title}",
             "",
             row.means,
             "",

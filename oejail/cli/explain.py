@@ -21,10 +21,10 @@ def command(
     text = explain(rule) if rule else ""
     rows = [RULES[rule]] if rule else list(RULES.values())
     if json:
-        fields = ("id", "severity", "means", "happens", "mend")
+        fields = ("id", "severity", "title", "means", "happens", "mend")
         rules = [{name: getattr(row, name) for name in fields} for row in rows]
         emit_json({"schema_version": 1, "rules": rules})
     elif rule:
         emit(text)
     else:
-        emit_table([(row.id, row.severity, row.means.partition(".")[0]) for row in rows])
+        emit_table([(row.id, row.severity, row.title) for row in rows])
