@@ -23,7 +23,8 @@ MAX_FINDINGS = 100
 class Rule:
     """One row.
 
-    `title` is the rule in a few words, `means` says what the rule is about, `happens` what the target would do, `mend` what to change.
+    `title` is the rule in a few words, `means` says what it is about, `happens` what the target
+    would do, `mend` what to change.
     """
 
     id: str
