@@ -10,20 +10,31 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from oejail import files, platforms
+from oejail import files, platforms, project
 from oejail.errors import UsageFault
 from oejail.platforms import Platform
+from oejail.project import Project
 from oejail.resources import data_dir
 
 RTOS_KINDS = ("baremetal",)
+DEFAULT_PLATFORM = "qemu-aarch64"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _NAME_LIMIT = 64
-# Words that BitBake reads a meaning into when a recipe is called so (OVERRIDES, class extensions).
-_RESERVED = frozenset("native nativesdk cross sdk core forcevariable linux aarch64 machine".split())
+# BitBake takes these for overrides or variants of a recipe, the trees have them as layers already,
+# or the sample has a recipe of that name.
+_RESERVED = frozenset(
+    {"linux", "aarch64", "arm", "task", "core", "openeuler", "oejail", "freertosproject"}
+    | {"freertos", "jailhouse", "jailhouse-freertos", "forcevariable"}
+)
+_VARIANT = re.compile(
+    r"(nativesdk|lib32|lib64|pn|task|class|toolchain|virtual)-.*"
+    r"|.*-(native|cross|crosssdk|cross-canadian|initial|intermediate|dev|dbg|doc|src|staticdev|locale)"
+)
 
 
 @dataclass(frozen=True)
@@ -92,15 +103,14 @@ def check_name(name: str) -> None:
     """Raise UsageFault for a name that no recipe, layer or file can have."""
     if not _NAME.fullmatch(name) or len(name) > _NAME_LIMIT:
         raise UsageFault(
-            f"inmate name {name!r}: not lower-case letters, digits and single hyphens, beginning "
-            f"with a letter, at most {_NAME_LIMIT} characters",
+            f"inmate name {name[:80]!r}: not lower-case letters, digits and single hyphens, "
+            f"beginning with a letter, at most {_NAME_LIMIT} characters",
             hint="a recipe, a layer and an image are called so; try e.g. my-inmate",
         )
-    reserved = _RESERVED.intersection(name.split("-"))
-    if reserved:
+    if name in _RESERVED or _VARIANT.fullmatch(name):
         raise UsageFault(
-            f"inmate name {name!r}: BitBake reads a meaning of its own into {sorted(reserved)[0]!r}",
-            hint="choose another name",
+            f"inmate name {name!r}: BitBake or the tree has a meaning of its own for it",
+            hint="choose another name, e.g. my-inmate",
         )
 
 
@@ -114,16 +124,62 @@ def render_inmate(
     """
     check_name(name)
     if rtos not in RTOS_KINDS:
-        raise UsageFault(f"rtos {rtos!r}: not one of {', '.join(RTOS_KINDS)}")
+        raise UsageFault(f"--rtos {rtos}: not one of {', '.join(RTOS_KINDS)}")
     if os.path.lexists(destination):
         raise UsageFault(f"{destination}: exists already", hint="choose another name, or --dir DIR")
-    rendered = layer(Inmate.named(name, platform or platforms.load("qemu-aarch64")))
+    rendered = layer(Inmate.named(name, platform or platforms.load(DEFAULT_PLATFORM)))
+    files.make_directory(destination.parent)
     with files.atomic_directory(destination) as fresh:
         for path, text in rendered.items():
             target = fresh / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
+        if os.geteuid() == 0:  # what root makes belongs to whom the place belongs
+            around = destination.parent.stat()
+            files.give(fresh, around.st_uid, around.st_gid)
     return [destination / path for path in rendered]
+
+
+@dataclass(frozen=True)
+class Created:
+    """A layer that was made, and the commands that come next."""
+
+    layer: Path
+    next: tuple[str, ...]
+
+
+def create(
+    name: str, rtos: str, *, directory: Path | None = None, platform: str | None = None
+) -> Created:
+    """`oejail new inmate`: the layer meta-NAME in `directory`.
+
+    In a project, the platform is the project's and the directory its workspace's src/, if that is
+    there; elsewhere qemu-aarch64 and the current directory.
+    """
+    here = _project()
+    if platform is not None:
+        board = platforms.load(platform)
+    else:
+        board = here.platform if here else platforms.load(DEFAULT_PLATFORM)
+    if directory is None:
+        src = _workspace(here) / "src" if here else None
+        directory = src if src and src.is_dir() else Path()
+    layer_dir = directory.absolute() / f"meta-{name}"
+    render_inmate(name, rtos, layer_dir, platform=board)
+    path = shlex.quote(str(layer_dir))
+    return Created(layer_dir, (f"oejail layers add {path}", f"oejail build {name}"))
+
+
+def _workspace(here: Project) -> Path:
+    declared = here.config.workspace
+    return here.workspace_link if declared is None else here.path(declared)
+
+
+def _project() -> Project | None:
+    try:
+        return project.load()
+    except UsageFault:  # no project here
+        return None
 
 
 def _render(template: str, inmate: Inmate, **more: str) -> str:
