@@ -165,6 +165,11 @@ class State:
         self.records[stage] = Record(read, written, note)
         self.save()
 
+    def claim(self, stage: str, names: Iterable[str]) -> None:
+        """Add `names` to what `stage` wrote: a later stage found out what that was."""
+        if stage in self.records:
+            self.records[stage].writes = {name: self.fact(name, {}) for name in names}
+
     def stale(self, stage: str, values: Mapping[str, Any]) -> str | None:
         """Why `stage` must run again, or None when all that it read and wrote is as it was."""
         record = self.records.get(stage)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""`clean`: what oejail made and can make again, or, with everything, all but oejail.yaml.
+
+An adopted workspace, and a tree that oejail.yaml names by path, are somebody else's: they stay.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from oejail.errors import UsageFault
+from oejail.files import remove_tree
+from oejail.project import Project
+from oejail.state import DIRTY, git_facts
+from oejail.workspace.model import Workspace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would go, what stays and why."""
+
+    remove: tuple[Path, ...]
+    keep: tuple[str, ...] = ()
+
+
+def plan(project: Project, ws: Workspace, everything: bool) -> Plan:
+    """What `clean` removes: the builds' output and what was collected; with `everything` the
+    workspace with its sources and downloads, bundles and logs too. Only what is there is listed.
+    """
+    ours = [ws.build_dir / "tmp", ws.build_dir / "cache", project.state_dir / "artifacts"]
+    keep = []
+    if everything:
+        ours = [project.dist_dir]
+        if project.config.workspace is not None:
+            keep.append(f"{ws.root}: workspace: of oejail.yaml names it")
+            ours.append(ws.build_dir)
+        else:
+            ours.append(ws.root)
+            if project.workspace_link.is_symlink():
+                ours.append(project.workspace_link)
+        ours.append(project.state_dir)  # last: the lock that is held lies in it
+    else:
+        ours.append(project.state_dir / "state.json")
+    return Plan(tuple(path for path in ours if os.path.lexists(path)), tuple(keep))
+
+
+def changed_repositories(ws: Workspace) -> list[Path]:
+    """Repositories below the workspace's own src/ that have local changes."""
+    if ws.src.is_symlink() or not ws.src.is_dir():
+        return []
+    facts = git_facts(sorted(path.parent for path in ws.src.glob("*/.git")))
+    return [path for path, fact in facts.items() if fact.endswith(DIRTY)]
+
+
+def clean(ws: Workspace, chosen: Plan, force: bool) -> None:
+    """Remove what `chosen` lists.
+
+    Raises UsageFault, before anything is removed, when that would lose local changes in a
+    repository and not `force`.
+    """
+    if ws.root in chosen.remove and not force:
+        changed = changed_repositories(ws)
+        if changed:
+            names = ", ".join(path.name for path in changed)
+            raise UsageFault(
+                f"{ws.src}: {names} has local changes, which would be lost",
+                hint="commit and push them, or oejail clean --all --force",
+            )
+    for path in chosen.remove:
+        remove_tree(path)
