@@ -8,7 +8,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -268,8 +267,8 @@ def test_the_systems_gcc_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("unknown_compiler")
-def test_then_zig(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+def test_then_zig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     found = sample.cross_compiler()
     assert found.kind == "zig"
     assert found.version == importlib.metadata.version("ziglang")
@@ -281,8 +280,8 @@ def test_then_zig(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unknown_compiler")
-def test_neither(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+def test_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(PrerequisiteMissing) as caught:
         sample.cross_compiler()
