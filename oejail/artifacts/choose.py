@@ -64,9 +64,11 @@ def choose(candidates: Iterable[Candidate], digest: Callable[[Candidate], str]) 
         )
     chosen = left[0]
     copies, passed_over = left[1:], []
+    told = {digests[chosen]}
     for candidate, why in out:
         if digest(candidate) == digests[chosen]:
             copies.append(candidate)
-        else:
+        elif digest(candidate) not in told:  # the same file in package/ as well is no news
+            told.add(digest(candidate))
             passed_over.append((candidate, why))
     return Choice(chosen, tuple(copies), tuple(passed_over))

@@ -129,9 +129,9 @@ def _take(reader: _Reader, choice: Choice, out: Path) -> Artifact:
     size = reader.copy(candidate, target)
     mode = 0o755 if candidate.kind == "tool" else 0o644
     target.chmod(mode)
-    origin = show(candidate.path)
     for other, why in choice.passed_over:
-        logger.info("%s: %s, not %s: %s", candidate.key, origin, show(other.path), why)
+        told = (candidate.key, show(other.path), reader.digest(other)[:12], why)
+        logger.info("%s: passed over %s (sha256 %s…): %s", *told)
     identity = identify(target)
     expected = EXPECTED.get(candidate.kind, (identity.kind,))
     if identity.kind not in expected:
@@ -144,7 +144,7 @@ def _take(reader: _Reader, choice: Choice, out: Path) -> Artifact:
     return Artifact(
         kind=kind or candidate.kind,
         path=candidate.key,
-        origin=origin,
+        origin=show(candidate.path),
         sha256=reader.digest(candidate),
         size=size,
         mode=mode,

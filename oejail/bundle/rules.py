@@ -3,101 +3,143 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from oejail.checks.finding import ERROR, INFORMATION, Finding
-
-
-@dataclass(frozen=True, slots=True)
-class BundleRule:
-    """One row: `means` says what was found, `mend` what to do."""
-
-    id: str
-    means: str
-    mend: str
-    severity: str = ERROR
-
+from oejail.checks.table import Rule
 
 _AGAIN = "Get the bundle again from where it was made, or pack it anew with oejail bundle."
 _PACK = "Only oejail packs bundles; pack it with oejail bundle."
+_REFUSED = "Nothing: the bundle is refused before any of it gets there."
 
-RULES = {
-    rule.id: rule
-    for rule in (
-        BundleRule(
+
+def _row(id: str, title: str, means: str, mend: str, severity: str = ERROR) -> tuple[str, Rule]:
+    # These look at an archive, not at a set: there is nothing for `check_set` to run.
+    return id, Rule(id, severity, lambda _: iter(()), title, means, _REFUSED, mend)
+
+
+RULES: dict[str, Rule] = dict(
+    [
+        _row(
             "BUNDLE-ARCHIVE",
+            "archive cannot be read",
             "The file is no zstd-compressed tar archive as oejail writes it, or is damaged or cut.",
             _AGAIN,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-SHA256",
+            "archive differs from its .sha256",
             "The archive's SHA-256 is not the one in the .sha256 file beside it.",
             _AGAIN,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-NO-SHA256",
+            "no .sha256 beside the archive",
             "There is no .sha256 file beside the archive, so its own digest was not compared. "
             "Every member is still compared with SHA256SUMS and manifest.json.",
             "Copy the .sha256 file together with the bundle.",
             INFORMATION,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-LIMIT",
+            "too many or too large members",
             "The archive has more or larger members than any bundle may have.",
             _PACK,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-TYPE",
-            "A member is no regular file: a link or a device could reach outside the directory "
-            "that the bundle is unpacked to.",
+            "member is no regular file",
+            "A link or a device could reach outside the directory that a bundle is unpacked to.",
             _PACK,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-PATH",
-            "A member's name is absolute, leaves its directory, or has characters that no file of "
-            "a bundle has.",
+            "member's name leaves its directory",
+            "A member's name is absolute, has a .. in it, or characters that no bundle's file has.",
             _PACK,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-HEADER",
+            "member's header is not oejail's",
             "A member's header (time, owner, padding) is not the one that oejail writes for that "
-            "name, size and mode: the archive was packed by something else.",
+            "name, size and mode: something else packed the archive.",
             _PACK,
         ),
-        BundleRule("BUNDLE-DUPLICATE", "A name stands in the archive twice.", _PACK),
-        BundleRule("BUNDLE-ORDER", "The members are not in a bundle's order.", _PACK),
-        BundleRule("BUNDLE-TRAILING", "There is data after the last member.", _AGAIN),
-        BundleRule(
+        _row(
+            "BUNDLE-DUPLICATE",
+            "name stands twice",
+            "A name stands in the archive twice; tools differ in which one they take.",
+            _PACK,
+        ),
+        _row(
+            "BUNDLE-ORDER",
+            "members are not in order",
+            "The members' order is fixed: manifest.json, SHA256SUMS, then by name.",
+            _PACK,
+        ),
+        _row(
+            "BUNDLE-TRAILING",
+            "data after the last member",
+            "There is data after the last member, where no list covers it.",
+            _AGAIN,
+        ),
+        _row(
             "BUNDLE-MANIFEST",
+            "manifest.json is missing or wrong",
             "manifest.json is missing, no JSON, or not as its schema says.",
             _AGAIN,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-SUMS",
-            "SHA256SUMS is missing, or does not list exactly the other members in their order.",
+            "SHA256SUMS is missing or wrong",
+            "SHA256SUMS does not list exactly the other members in their order.",
             _AGAIN,
         ),
-        BundleRule("BUNDLE-MISSING", "A file that is listed is not in the archive.", _AGAIN),
-        BundleRule("BUNDLE-EXTRA", "A file in the archive is not listed.", _AGAIN),
-        BundleRule(
-            "BUNDLE-DIGEST", "A member's bytes are not those that are listed for it.", _AGAIN
+        _row(
+            "BUNDLE-MISSING",
+            "listed file is missing",
+            "SHA256SUMS or manifest.json lists a file that is not in the archive.",
+            _AGAIN,
         ),
-        BundleRule("BUNDLE-SIZE", "A member's size is not the one that is listed.", _AGAIN),
-        BundleRule("BUNDLE-MODE", "A member's mode is not the one that is listed.", _AGAIN),
-        BundleRule(
+        _row(
+            "BUNDLE-EXTRA",
+            "file is not listed",
+            "A file in the archive is not in SHA256SUMS or not in manifest.json.",
+            _AGAIN,
+        ),
+        _row(
+            "BUNDLE-DIGEST",
+            "member's bytes differ",
+            "A member's SHA-256 is not the one that SHA256SUMS or manifest.json lists for it.",
+            _AGAIN,
+        ),
+        _row(
+            "BUNDLE-SIZE",
+            "member's size differs",
+            "A member's size is not the one that manifest.json lists for it.",
+            _AGAIN,
+        ),
+        _row(
+            "BUNDLE-MODE",
+            "member's mode differs",
+            "A member's mode is not the one that manifest.json lists for it.",
+            _AGAIN,
+        ),
+        _row(
             "BUNDLE-SET",
+            "oejail.set is not the manifest's set",
             "payload/oejail.set, which the target starts, is not the set that manifest.json "
             "describes, or names files that are not there.",
             _AGAIN,
         ),
-        BundleRule(
+        _row(
             "BUNDLE-SAMPLE",
+            "sample file in a bundle that is no sample",
             "A file carries the sample tree's mark, but manifest.json does not call the bundle a "
             "sample.",
             "Pack a build of the real sources, or take the bundle for the sample that it is.",
         ),
-    )
-}
+    ]
+)
+"""By id."""
 
 
 def finding(rule: str, where: str, message: str) -> Finding:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""`oejail bundle`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oejail.cli.output import emit, emit_json
+
+
+def command(
+    out: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="What oejail collect left.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="The bundle's path.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Pack the collected files into one reproducible archive.
+
+    In a project, without OUT: its collected files, as dist/<name>-<release>.tar.zst. The rules are
+    run before; a finding of severity error ends with status 3, and nothing is packed. Beside the
+    bundle goes its SHA-256, in FILE.sha256.
+    """
+    from oejail.artifacts import read_index
+    from oejail.bundle import check_out, pack
+    from oejail.pipeline import refuse
+
+    with ExitStack() as stack:
+        if out is None:
+            from oejail import project as projects
+
+            project = projects.load()
+            stack.enter_context(project.lock("bundle"))
+            out, name, release = (
+                project.state_dir / "artifacts",
+                project.name,
+                project.config.release,
+            )
+            waive, sample = project.config.waive, project.is_sample
+            output = output or project.dist_dir / f"{name}-{release}.tar.zst"
+        else:
+            name, release = f"oejail-{read_index(out).platform}", "0"
+            waive, sample = {}, False
+            output = output or Path(f"{name}-{release}.tar.zst")
+        findings = check_out(out, waive)
+        refuse(findings, str(out))
+        packed = pack(out, output, name=name, release=release, findings=findings, sample=sample)
+    if json:
+        emit_json(
+            {
+                "schema_version": 1,
+                "bundle": str(packed.path),
+                "sha256": packed.sha256,
+                "digest": packed.digest,
+                "size": packed.size,
+                "findings": [finding.to_dict() for finding in findings],
+            }
+        )
+    else:
+        emit(f"bundle: {packed.path}")
