@@ -74,7 +74,7 @@ def _decide(attempts: list[Config | CellFormatError], where: str) -> Config:
     if not fits:
         errors = [found for found in attempts if isinstance(found, CellFormatError)]
         # The layout that went furthest is the likeliest; a signature inside a root is a bad sign.
-        raise max(errors, key=lambda e: (e.field != "root cell signature", e.offset))
+        raise max(errors, key=lambda e: (e.field != "root cell signature" and e.offset) or -1)
     exact = [found for found in fits if not found.trailing]
     fits = exact or fits
     if len({replace(found, layout=ANY) for found in fits}) > 1:
