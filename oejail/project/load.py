@@ -29,21 +29,18 @@ def find(start: Path | None = None) -> Path:
 def load(start: Path | None = None) -> Project:
     """The project around `start`. Raises UsageFault (none there), ConfigError (each error)."""
     root = find(start)
-    path = root / FILE
-    config = configfile.read(path, Config, shown=FILE, rules=[_platform_rule(root)])
-    return Project(root, config, platforms.load(config.platform, root))
+    boards: list[Platform] = []
 
-
-def _platform_rule(root: Path) -> configfile.Rule:
-    def rule(config: Config) -> Iterator[tuple[Place, str]]:
+    def board_fits(config: Config) -> Iterator[tuple[Place, str]]:
         try:
-            platform = platforms.load(config.platform, root)
+            boards.append(platforms.load(config.platform, root))
         except ConfigError as error:
             yield ("platform",), "; ".join(error.lines())
             return
-        yield from _unfit(config, platform)
+        yield from _unfit(config, boards[0])
 
-    return rule
+    config = configfile.read(root / FILE, Config, shown=FILE, rules=[board_fits])
+    return Project(root, config, boards[0])
 
 
 def _unfit(config: Config, platform: Platform) -> Iterator[tuple[Place, str]]:

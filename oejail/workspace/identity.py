@@ -38,9 +38,13 @@ def choose(project: Project, build_user: str | None = None) -> Identity:
         if name:
             return _named(origin, name)
     owner = project.root.stat().st_uid
-    if owner != 0:
-        return _owner(project.root, owner)
-    return _nobody_else(project)
+    if owner == 0:
+        return _nobody_else(project, "the project belongs to root")
+    try:
+        return _of(pwd.getpwuid(owner))
+    except KeyError:
+        why = f"the project's owner, user id {owner}, has no entry in /etc/passwd"
+        return _nobody_else(project, why)
 
 
 def _self() -> Identity:
@@ -70,16 +74,6 @@ def _named(origin: str, name: str) -> Identity:
     return _of(entry)
 
 
-def _owner(root: Path, uid: int) -> Identity:
-    try:
-        return _of(pwd.getpwuid(uid))
-    except KeyError:
-        raise PrerequisiteMissing(
-            f"{root}: its owner, user id {uid}, has no entry in /etc/passwd",
-            hint=f"{USERADD}, then oejail … --build-user oejail-build",
-        ) from None
-
-
 def _of(entry: pwd.struct_passwd) -> Identity:
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return Identity(
@@ -87,8 +81,8 @@ def _of(entry: pwd.struct_passwd) -> Identity:
     )
 
 
-def _nobody_else(project: Project) -> Identity:
-    why = "oebuild and BitBake refuse root, and the project belongs to root"
+def _nobody_else(project: Project, why: str) -> Identity:
+    why = f"oebuild and BitBake refuse root, and {why}"
     hint = f"{USERADD}, then oejail … --build-user oejail-build"
     if not project.is_sample:
         raise PrerequisiteMissing(why, hint=hint)
