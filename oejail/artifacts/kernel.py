@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 _OVERLAP = 512
 
 # The banner; the format string of /proc/version ("Linux version %s") has no digit there.
-_BANNER = re.compile(rb"Linux version (\d[\w.+~-]{0,127}) ")
+_BANNER = re.compile(rb"Linux version (\d+\.\d[\w.+~-]{0,127}) \(")
 
 
 @dataclass(frozen=True, slots=True)
