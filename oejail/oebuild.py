@@ -81,7 +81,7 @@ def version(
         except metadata.PackageNotFoundError:
             raise PrerequisiteMissing("oebuild is not installed", hint=PIP) from None
     result = process.run([*prefix, "--version"], identity=identity, timeout=60, check=False)
-    match = re.search(r"\b(\d+(?:\.\d+)+)", "\n".join((*result.stdout, *result.stderr)))
+    match = re.search(r"(?<![\d.])(\d+(?:\.\d+)+)", "\n".join((*result.stdout, *result.stderr)))
     if match is None:
         raise PrerequisiteMissing(
             f"{prefix[0]}: does not say its version ({result.describe()}: {complaint(result)})",

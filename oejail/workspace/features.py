@@ -176,7 +176,10 @@ def _categorised(category: str, path: Path, data: Mapping[str, Any]) -> Iterator
     name = category if leaf == category else f"{category}/{leaf}"
     machines = _words(data.get("machines"), None)
     yield _with_machines(_feature(name, path, data, _mapping(data.get("config"))), machines)
-    for part in data.get("sub_feats") or ():
+    parts = data.get("sub_feats") or []
+    if not isinstance(parts, list):
+        raise ConfigError(f"{path}: sub_feats is no list; oebuild stops at it")
+    for part in parts:
         if not isinstance(part, dict) or not part.get("id"):
             raise ConfigError(f"{path}: an entry of sub_feats without id; oebuild stops at it")
         part_name = f"{name}/{str(part['id']).strip().lower()}"
