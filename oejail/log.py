@@ -85,6 +85,11 @@ def setup(verbosity: int = 0) -> None:
     logger.addHandler(handler)
 
 
+def shows_information() -> bool:
+    """False with -q, and before `setup`."""
+    return any(isinstance(h, _Stderr) and h.level <= logging.INFO for h in logger.handlers)
+
+
 def open_run_log(directory: Path, verb: str) -> Path:
     """Begin this run's log file `<directory>/<UTC stamp>-<verb>-<pid>.log` (mode 0600); return it.
 

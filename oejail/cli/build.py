@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""`oejail build`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TARGET]...", help="Default: the targets of oejail.yaml."),
+    ] = None,
+    no_image: Annotated[
+        bool, typer.Option("--no-image", help="Leave out image recipes (*-image-*).")
+    ] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="host|container", help="Where BitBake runs.")
+    ] = None,
+    build_user: Annotated[
+        str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Build the targets with BitBake, and say what really happened.
+
+    Progress goes to stderr: a bar on a terminal, plain lines elsewhere. A failure names the recipe
+    and task, shows the first real error, and says what it probably means and what to do next.
+    Ctrl-C stops BitBake and all that it started; the same command continues.
+    """
+    from oejail import engine as engines
+    from oejail import log, project
+    from oejail.cli.output import emit, emit_json
+    from oejail.workspace import layers
+    from oejail.workspace.workspace import open_workspace
+
+    here = project.load()
+    with here.lock("build"):
+        log.open_run_log(here.state_dir / "logs", "build")
+        workspace = open_workspace(here, engine, build_user=build_user)
+        engines.require_build_dir(workspace)
+        layers.ensure(workspace)
+        result = engines.attempt(workspace, tuple(targets or here.targets(not no_image)))
+    if as_json:
+        emit_json(engines.as_json(result))
+    if not result.ok:
+        raise engines.failed(result)
+    if not as_json:
+        emit(f"built: {' '.join(result.targets)}")
+        ran = f"{result.tasks_run} of {result.tasks_total} tasks run"
+        log.logger.info("build: %s in %.1f s", ran, result.seconds)

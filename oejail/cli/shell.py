@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""`oejail shell`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    engine: Annotated[
+        str | None, typer.Option(metavar="host|container", help="Where BitBake runs.")
+    ] = None,
+    build_user: Annotated[
+        str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
+    ] = None,
+) -> None:
+    """An interactive shell in BitBake's environment.
+
+    bash in the build directory, with bitbake on PATH. What it started ends with it. The project
+    stays locked meanwhile, so that no build comes in between.
+    """
+    from oejail import engine as engines
+    from oejail import project
+    from oejail.workspace.workspace import open_workspace
+
+    here = project.load()
+    with here.lock("shell"):
+        engines.shell(open_workspace(here, engine, build_user=build_user))

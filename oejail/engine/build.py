@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""Running BitBake through oebuild, and knowing what happened.
+
+Success is BitBake's own completion event together with exit status 0. The status alone is no
+evidence (oebuild ends with 0 as root, having done nothing), the event alone neither: BitBake ends
+with 1 when it logged an error in a build that it completed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from oejail import files, jsonfile, log, oebuild
+from oejail.engine import diagnose, events, holder, progress
+from oejail.engine.model import BuildResult, Failure
+from oejail.engine.text import printable
+from oejail.engine.track import Track
+from oejail.errors import BuildFailed, ConfigError, Interrupted, UsageFault
+from oejail.log import logger
+from oejail.process import Reader, Result
+from oejail.project import Project
+from oejail.project.model import TARGET
+from oejail.workspace.model import Workspace
+
+RECORD = "last-build.json"
+"""In the project's state directory: the last build's BuildResult."""
+_MAX_RECORD = 4 << 20
+
+# oebuild's host mode reads its child's stdout to the end before it looks at stderr: with more than
+# 64 KiB there both wait for ever. BASH_ENV is expanded when it is read, what comes out not again.
+_ENVIRONMENT = {
+    "BASH_ENV": "$OEJAIL_BASH_ENV",
+    "OEJAIL_BASH_ENV": str(Path(__file__).with_name("merge-stderr.bash")),
+}
+
+
+def build(ws: Workspace, targets: Sequence[str], *, progress: bool = True) -> BuildResult:
+    """Build `targets` and return the result, which is also recorded.
+
+    Raises BuildFailed, which names recipe, task, the first real error, a probable cause and the
+    next command; else as `attempt` does.
+    """
+    result = attempt(ws, targets, progress=progress)
+    if not result.ok:
+        raise failed(result)
+    return result
+
+
+def failed(result: BuildResult) -> BuildFailed:
+    """What to raise for a build that failed."""
+    return diagnose.error(result.failures)
+
+
+def attempt(ws: Workspace, targets: Sequence[str], *, progress: bool = True) -> BuildResult:
+    """As `build`, but a failed build is returned too.
+
+    Raises UsageFault (targets, no build directory), BuildFailed when another BitBake is at work in
+    the build directory, Interrupted after Ctrl-C, when all that was started is ended.
+    """
+    if not targets:
+        raise UsageFault("no targets", hint="name some, or set targets: in oejail.yaml")
+    for target in targets:
+        if not re.fullmatch(TARGET, target):
+            raise UsageFault(f"target {target!r}: only letters, digits and . + _ : / - are allowed")
+    run = _Run(ws, tuple(targets))
+    try:
+        return run.go(progress)
+    finally:
+        run.record()
+
+
+def redo(ws: Workspace, recipes: Sequence[str]) -> None:
+    """Make BitBake forget that it built `recipes`: it would not notice that files are gone."""
+    logger.info("build: cleaning %s", " ".join(recipes))
+    result = run_bitbake(ws, ["-c", "clean", *recipes])
+    if not result.ok:
+        output = tuple(oebuild.said(line)[1] for line in result.stdout)
+        failures = diagnose.diagnose(
+            Track(), output, result.describe(), owner=_owner(ws), log=_log(ws)
+        )
+        raise diagnose.error(failures)
+
+
+def last_build(project: Project) -> BuildResult | None:
+    """The result of the last build; None when there was none, or its record is unreadable."""
+    path = project.state_dir / RECORD
+    try:
+        return jsonfile.parse(BuildResult, files.read_limited(path, _MAX_RECORD), str(path), 1)
+    except (OSError, ConfigError):
+        return None
+
+
+def require_build_dir(ws: Workspace) -> None:
+    """Raise unless BitBake can start: a build directory, the host engine, no other BitBake."""
+    if ws.engine != "host":
+        raise UsageFault(
+            f"engine {ws.engine}: this version runs BitBake on the host only",
+            hint="--engine host, or engine: host in oejail.yaml",
+        )
+    if not ws.compile_yaml.is_file():
+        raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint="oejail generate")
+    other = holder.holder(ws.build_dir)
+    if other is not None:
+        end = f"end it (kill -INT {other.pid})" if other.pid else "end it"
+        raise BuildFailed(
+            f"{ws.build_dir}: another BitBake is at work here, {other}",
+            hint=f"wait for it, or {end}, and run the same command again",
+        )
+
+
+def run_bitbake(
+    ws: Workspace,
+    words: Sequence[str],
+    *,
+    reader: Reader | None = None,
+    tick: Callable[[], None] | None = None,
+) -> Result:
+    """Run `oebuild bitbake WORDS` in the build directory; all of BitBake's output is on stdout.
+
+    The words reach BitBake as they are: oebuild joins them into a shell script, so each is quoted,
+    which also keeps oebuild from taking one for an option of its own. Raises as
+    `require_build_dir`, and Interrupted.
+    """
+    require_build_dir(ws)
+    quoted = ["'" + word.replace("'", "'\"'\"'") + "'" for word in words]
+    return oebuild.run(
+        ws.build_dir,
+        ["bitbake", *quoted],
+        prefix=ws.oebuild,
+        identity=ws.identity,
+        env=_ENVIRONMENT,
+        reader=reader,
+        tick=tick,
+    )
+
+
+def _owner(ws: Workspace) -> int:
+    return ws.identity.uid if ws.identity.kind == "user" else os.geteuid()
+
+
+def _log(ws: Workspace) -> Path:
+    return log.run_log or ws.build_dir / "oebuild.log"
+
+
+class _Run:
+    """One build."""
+
+    def __init__(self, ws: Workspace, targets: tuple[str, ...]) -> None:
+        self.ws = ws
+        self.targets = targets
+        self.track = Track()
+        self.began = time.monotonic()
+        self.started = False
+        self.ok = False
+        self.interrupted = False
+        self.failures: tuple[Failure, ...] = ()
+
+    def go(self, wanted: bool) -> BuildResult:
+        require_build_dir(self.ws)
+        path = self.ws.build_dir / events.FILE
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        self.started = True
+        self.record()  # a run that is killed has not succeeded
+        shown = progress.choose(wanted)
+        try:
+            with events.Tail(path) as tail:
+
+                def follow() -> None:
+                    for event in tail.events():
+                        self.track.feed(event)
+                    shown.show(self.track)
+
+                ended = run_bitbake(self.ws, self.targets, reader=_note, tick=follow)
+                for event in tail.events(_rest(path)):
+                    self.track.feed(event)
+                shown.show(self.track)
+        except Interrupted:
+            self.interrupted = True
+            raise Interrupted(
+                "build interrupted: BitBake and all that it started were stopped",
+                hint="run the same command again to continue",
+            ) from None
+        finally:
+            shown.close()
+        self.judge(ended)
+        return self.result()
+
+    def judge(self, ended: Result) -> None:
+        self.ok = self.track.succeeded and ended.ok
+        if self.ok:
+            return
+        self.interrupted = bool(self.track.build and self.track.build.interrupted)
+        output = [oebuild.said(line)[1] for line in ended.stdout]
+        # Without the merge of stderr (a bash that does not know BASH_ENV) it is here.
+        output += [oebuild.said(line)[1] for line in ended.stderr]
+        self.failures = diagnose.diagnose(
+            self.track, output, ended.describe(), owner=_owner(self.ws), log=_log(self.ws)
+        )
+
+    def result(self) -> BuildResult:
+        return BuildResult(
+            ok=self.ok,
+            interrupted=self.interrupted,
+            targets=self.targets,
+            tasks_total=self.track.total,
+            tasks_run=self.track.ran,
+            failures=self.failures,
+            seconds=round(time.monotonic() - self.began, 3),
+            log=_log(self.ws),
+        )
+
+    def record(self) -> None:
+        """Write the result as it is now, if there is any."""
+        if not self.started:
+            return
+        path = self.ws.project.state_dir / RECORD
+        files.make_directory(path.parent)
+        files.atomic_write(path, files.canonical_json(as_json(self.result())))
+
+
+def as_json(result: BuildResult) -> dict[str, object]:
+    """`result` for JSON, `schema_version` first."""
+    import dataclasses
+
+    values = dataclasses.asdict(result)
+    return {"schema_version": values.pop("schema_version"), **values, "log": str(result.log)}
+
+
+def _note(_stream: str, line: str) -> None:
+    """Every line of BitBake's goes to the run's log."""
+    logger.debug("| %s", printable(oebuild.said(line)[1]))
+
+
+def _rest(path: Path) -> int:
+    """How much to read at the end: what is there, whatever goes on being written."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""BitBake in the user's own hands: a shell in its environment, and any of its commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from oejail import oebuild, terminal
+from oejail.engine.build import require_build_dir, run_bitbake
+from oejail.errors import ChildFailed, PrerequisiteMissing, UsageFault
+from oejail.log import logger
+from oejail.workspace.model import Workspace
+
+_RCFILE = Path(__file__).with_name("shell.bash")
+_INIT_FAILED = 97  # as shell.bash says it
+
+
+def bitbake(ws: Workspace, args: Sequence[str], say: Callable[[str], None]) -> None:
+    """Run `bitbake ARGS` in the build directory; `say` gets each line of its output.
+
+    Raises UsageFault without arguments, ChildFailed when BitBake does not end with status 0.
+    """
+    if not args:
+        raise UsageFault("no arguments for bitbake", hint="oejail bitbake -- --help shows them")
+    pending = True  # oebuild's own remarks come first and are no answer
+
+    def reader(_stream: str, line: str) -> None:
+        nonlocal pending
+        _, text = oebuild.said(line)
+        pending = pending and "nativesdk" in text
+        if pending:
+            logger.debug("| %s", text)
+        else:
+            say(text)
+
+    result = run_bitbake(ws, args, reader=reader)
+    if not result.ok:
+        raise ChildFailed(f"bitbake {' '.join(args)[:200]}: {result.describe()}")
+
+
+def shell(ws: Workspace) -> None:
+    """An interactive bash in BitBake's environment, until the user leaves it.
+
+    oebuild is not asked: it would write into ~/.bashrc. All that the shell started is ended with
+    it, BitBake's server included. Raises UsageFault without a terminal, PrerequisiteMissing when
+    the tree has no oe-init-build-env, ChildFailed when that fails.
+    """
+    require_build_dir(ws)
+    init = ws.src / "yocto-poky" / "oe-init-build-env"
+    if not init.is_file():
+        raise PrerequisiteMissing(f"{init}: not there", hint="oejail generate")
+    environment = {
+        "TEMPLATECONF": str(ws.meta_openeuler / ".oebuild"),
+        "OEJAIL_INIT": str(init),
+        "OEJAIL_BUILD_DIR": str(ws.build_dir),
+    }
+    words = ["bash", "--rcfile", str(_RCFILE), "-i"]
+    if terminal.run(words, cwd=ws.build_dir, env=environment, identity=ws.identity) == _INIT_FAILED:
+        raise ChildFailed(f"{init}: failed", hint="oejail generate, or look at what it said")
