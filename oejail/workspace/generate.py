@@ -145,26 +145,32 @@ def _why_generate(
     except ConfigError as error:
         hint = "mend it, or remove it and run oejail generate"
         raise ConfigError(error.message, hint=hint) from None
-    wrong = _wrong(now, ws, offer, recipe)
-    if wrong is not None or record is None:
+    wrong = _other_target(now, ws, recipe)
+    if wrong is not None:
         return wrong
-    if record.recipe is None:
-        return "a run was stopped while it made it"
-    if record.recipe.features != recipe.features:
-        before = ", ".join(record.recipe.features) or "none"
-        return f"features {', '.join(recipe.features) or 'none'} instead of {before}"
-    if record.recipe.tree != recipe.tree:
-        return "the tree's .oebuild has changed"
-    return None
+    if record is not None:
+        if record.recipe is None:
+            return "a run was stopped while it made it"
+        if record.recipe.features != recipe.features:
+            before = ", ".join(record.recipe.features) or "none"
+            return f"features {', '.join(recipe.features) or 'none'} instead of {before}"
+        if record.recipe.tree != recipe.tree:
+            return "the tree's .oebuild has changed"
+    return _missing_feature(now, offer, recipe)
 
 
-def _wrong(now: dict[str, Any], ws: Workspace, offer: Offer, recipe: _Recipe) -> str | None:
-    """What is wrong with a compile.yaml; None when nothing is."""
+def _other_target(now: dict[str, Any], ws: Workspace, recipe: _Recipe) -> str | None:
+    """For what else than wanted a compile.yaml is; None when it is for that."""
     machine, build_in = now.get("machine"), now.get("build_in", "docker")
     if machine != ws.project.platform.machine:
         return f"machine {machine} instead of {ws.project.platform.machine}"
     if build_in != recipe.build_in:
         return f"build_in {build_in} instead of {recipe.build_in}"
+    return None
+
+
+def _missing_feature(now: dict[str, Any], offer: Offer, recipe: _Recipe) -> str | None:
+    """Which feature a compile.yaml has not the lines or layers of; None when it has all."""
     lines = {line.strip() for line in str(now.get("local_conf") or "").splitlines()}
     layers = set(map(str, now.get("layers") or ()))
     for name in recipe.features:
@@ -184,13 +190,11 @@ def _refuse_foreign(ws: Workspace, recipe: _Recipe) -> None:
     filled = [name for name in ("conf", "tmp") if (ws.build_dir / name).exists()]
     if not filled or not ws.compile_yaml.is_file():
         return
-    now = read_mapping(ws.compile_yaml)
-    machine, build_in = now.get("machine"), now.get("build_in", "docker")
-    if machine == ws.project.platform.machine and build_in == recipe.build_in:
+    other = _other_target(read_mapping(ws.compile_yaml), ws, recipe)
+    if other is None:
         return
     raise UsageFault(
-        f"{ws.build_dir}: {' and '.join(filled)} are those of machine {machine}, build_in "
-        f"{build_in}; wanted is machine {ws.project.platform.machine}, build_in {recipe.build_in}",
+        f"{ws.build_dir}: {' and '.join(filled)} are those of {other}",
         hint="give build_name: in oejail.yaml another name, or remove that build directory",
     )
 
@@ -209,7 +213,8 @@ def _generate(ws: Workspace, offer: Offer, recipe: _Recipe) -> str:
     made = scratch / "compile.yaml"
     if not made.is_file():
         raise oebuild.failed(result, f"{ws.build_dir}: oebuild generate made no compile.yaml")
-    wrong = _wrong(read_mapping(made), ws, offer, recipe)
+    compiled = read_mapping(made)
+    wrong = _other_target(compiled, ws, recipe) or _missing_feature(compiled, offer, recipe)
     if wrong is not None:
         raise oebuild.failed(result, f"{ws.build_dir}: oebuild generated something else: {wrong}")
     # The container's volumes name the directory that it was generated in.
@@ -266,11 +271,9 @@ def edit(text: str, *, drop: Sequence[str] = (), add: Sequence[str] = ()) -> str
 
     What stands there already stays where it is; when nothing changes, not a byte does.
     """
-    before = statements(str(_load(text).get("local_conf") or ""))
-    gone = set(drop) - set(add)
-    after = [s for s in before if s not in gone]
-    after += [s for s in dict.fromkeys(add) if s not in after]
-    return text if tuple(after) == before else _with(text, {"local_conf": after})
+    conf = str(_load(text).get("local_conf") or "")
+    changed = follow(conf, [s for s in drop if s not in add], add)
+    return text if changed == conf else _with(text, {"local_conf": changed})
 
 
 def carry_over(old: str, fresh: str, *, known: Sequence[str] = ()) -> str:
@@ -282,13 +285,13 @@ def carry_over(old: str, fresh: str, *, known: Sequence[str] = ()) -> str:
     layers, conf = _parts(fresh)
     more_layers = [x for x in old_layers if x not in {*known, *layers}]
     more_conf = [x for x in old_conf if x not in {*known, *conf}]
-    changes = {}
+    changes: dict[str, Any] = {}
     if more_layers:
         logger.info("generate: kept layers %s", ", ".join(more_layers))
         changes["layers"] = [*layers, *more_layers]
     if more_conf:
         logger.info("generate: kept lines for local.conf: %s", "; ".join(more_conf))
-        changes["local_conf"] = [*conf, *more_conf]
+        changes["local_conf"] = follow(str(_load(fresh).get("local_conf") or ""), (), more_conf)
     return _with(fresh, changes) if changes else fresh
 
 
@@ -320,22 +323,19 @@ def _load(text: str) -> Any:
     return data
 
 
-def _with(text: str, changes: dict[str, list[str]]) -> str:
+def _with(text: str, changes: dict[str, Any]) -> str:
     from ruamel.yaml.scalarstring import LiteralScalarString
 
     data = _load(text)
-    for key, values in changes.items():
-        if key == "local_conf":
-            data[key] = LiteralScalarString("\n".join(values) + "\n")
-        else:
-            data[key] = values
+    for key, value in changes.items():
+        data[key] = LiteralScalarString(value) if isinstance(value, str) else value
     out = io.StringIO()
     _yaml().dump(data, out)
     return out.getvalue()
 
 
 def follow(text: str, before: Sequence[str], after: Sequence[str]) -> str:
-    """conf/local.conf's `text`, to which oebuild appended `before`, brought to `after`.
+    """Lines of local.conf, `text`, brought from `before` to `after`.
 
     Only statements that went or came are touched; the rest, a user's lines too, stays as it is.
     """
