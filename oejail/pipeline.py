@@ -206,13 +206,18 @@ class Run:
         if redo:
             engine.redo(self.workspace, redo)
         result = engine.build(self.workspace, self.project.targets(self.options.image))
-        read = [self.workspace.compile_yaml, self._conf("bblayers.conf"), self._conf("local.conf")]
         meta = self.workspace.src / "meta-oejail"
-        read += sorted(path for path in meta.rglob("*") if path.is_file())
+        read = sorted(path for path in meta.rglob("*") if path.is_file())
         return Outcome(
             reads=[*file_names(read), *(f"git:{path}" for path in self._repositories())],
+            writes=self._configuration(),
             note=f"{result.tasks_run} of {result.tasks_total} tasks run",
         )
+
+    def _configuration(self) -> list[str]:
+        """What BitBake reads and oebuild, at the first build, writes or completes."""
+        conf = [self._conf("bblayers.conf"), self._conf("local.conf")]
+        return file_names([self.workspace.compile_yaml, *conf])
 
     def _recipes_to_redo(self) -> tuple[str, ...]:
         """Recipes of collected files that are gone or altered.
@@ -221,6 +226,8 @@ class Run:
         """
         recipes: set[str] = set()
         for path in self.lost:
+            if f"file:{path}" in self._configuration():
+                continue
             match = re.search(r"/tmp/work/[^/]+/(?P<recipe>[^/]+)/", str(path))
             recipes |= {match["recipe"]} if match else set(self.project.targets(image=False))
         return tuple(sorted(recipes))
@@ -235,7 +242,7 @@ class Run:
         )
         origins = [build_dir / a.origin for a in collection.artifacts if a.origin != "oejail"]
         kept = [self.collected / a.path for a in collection.artifacts]
-        self.state.claim("build", file_names(origins))
+        self.state.claim("build", [*self._configuration(), *file_names(origins)])
         return Outcome(
             reads=file_names(origins),
             writes=file_names([*kept, self.collected / "artifacts.json"]),
