@@ -26,6 +26,7 @@ from oejail.artifacts.model import (
 )
 from oejail.artifacts.places import Places
 from oejail.cells import Cell, RootCell, decode
+from oejail.cells.regions import load_address
 from oejail.errors import BuildFailed
 from oejail.files import MIB, atomic_directory, read_limited
 from oejail.log import logger
@@ -211,7 +212,8 @@ def _collected_set(out: Path, platform: Platform, wanted: SetSpec) -> CollectedS
                 name=layout.check_cell_name(cell.name, f"{inmate.cell}.cell"),
                 cell=_cell_path(inmate.cell).removeprefix("payload/"),
                 image=path.removeprefix("payload/"),
-                address=inmate.address,
+                # Without an address the tool takes 0, wherever the cell's region starts.
+                address=(load_address(cell) or None) if inmate.address is None else inmate.address,
                 expect=inmate.expect,
                 expect_repeat=inmate.expect_repeat,
             )

@@ -39,7 +39,7 @@ def check(
     given = set_input(
         collection,
         identity_of,
-        machine=machine_of(known) if known else None,
+        machine=machine_of(known, root=collection.set.root) if known else None,
         arch=known.arch if known else None,
     )
     findings = check_set(given, waive)

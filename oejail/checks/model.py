@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from oejail.artifacts.identify import Identity
@@ -130,18 +131,24 @@ def linux_ram(
     return Union(owned).without(reserved)
 
 
-def machine_of(platform: Platform, mem: int | None = None) -> Machine:
-    """The machine that a platform file describes; `mem` replaces its QEMU's `mem=` (bytes)."""
+def machine_of(platform: Platform, mem: int | None = None, root: str | None = None) -> Machine:
+    """The machine that a platform file describes; `mem` (bytes) replaces its QEMU's `mem=`.
+
+    The file's `mem=` is for the root configuration that it names: with another `root` (a path or
+    file stem) and no `mem`, what Linux takes is not known.
+    """
     qemu = platform.qemu
-    limit = mem if mem is not None else qemu.mem if qemu else None
+    own = root is None or PurePath(root).name.removesuffix(".cell") == platform.cells.root
+    limit = qemu.mem if mem is None and qemu and own else mem
     ram = tuple(Range(span.start, span.start + span.size) for span in platform.ram)
     reserved = [Range(span.start, span.start + span.size) for span in platform.reservations]
     because = [f"mem={limit:#x}"] if limit is not None else []
     because += [f"reserved {span}" for span in reserved]
+    known = limit is not None or qemu is None
     return Machine(
         name=f"platform {platform.name}",
         ram=ram,
-        linux=linux_ram(ram, limit, reserved),
+        linux=linux_ram(ram, limit, reserved) if known else None,
         linux_because=", ".join(because) or "no mem=",
         cpus=qemu.smp if qemu else platform.cpus,
         cpu_model=qemu.cpu if qemu else None,

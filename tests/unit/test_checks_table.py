@@ -19,8 +19,11 @@ from oejail.checks import (
     from_dict,
 )
 from oejail.checks.finding import sort
+from oejail.checks.model import machine_of
+from oejail.checks.ranges import Range, Union
 from oejail.checks.table import MAX_FINDINGS
 from oejail.errors import UsageFault
+from oejail.platforms import load
 from tests.support.check_sets import (
     cell_file,
     cell_value,
@@ -158,3 +161,18 @@ def test_the_release_of_a_modules_directory() -> None:
         ("notlib/modules/6.6.0/x.ko", ""),
     ]:
         assert file("x", b"", origin).release == release
+
+
+def test_the_machine_of_a_platform() -> None:
+    platform = load("qemu-aarch64")
+    machine = machine_of(platform)
+    assert machine.linux == (Range(0x4000_0000, 0x8000_0000),)
+    assert (machine.cpus, machine.gic_version, machine.cpu_model) == (4, 3, "cortex-a57")
+    assert machine_of(platform, root="cells/qemu-arm64-openeuler-demo.cell") == machine
+    # The platform's mem= is not for another root; Linux's share is then not known.
+    assert machine_of(platform, root="cells/qemu-arm64-mcs.cell").linux is None
+    given = machine_of(platform, 780 << 20, "cells/qemu-arm64-mcs.cell")
+    assert given.linux == (Range(0x4000_0000, 0x70C0_0000),)
+    board = machine_of(load("raspberrypi4-64"), root="cells/rpi4-mcs.cell")
+    assert board.linux is not None
+    assert not Union(board.linux).first_overlap(Range(0x1FC0_0000, 0x2000_0000))
