@@ -75,9 +75,9 @@ def check_set(given: SetInput, waive: Mapping[str, str] | None = None) -> list[F
     return sort(replace(f, waived=reasons.get(f.rule, "")) for f in findings)
 
 
-def explain(rule_id: str) -> str:
+def explain(rule_id: str, rules: Mapping[str, Rule] = RULES) -> str:
     """What a rule means, what would happen on the target, how to mend it; UsageFault: no such."""
-    row = _known(rule_id)
+    row = _known(rule_id, rules)
     return "\n".join(
         [
             f"{row.id} ({row.severity}): {row.title}",
@@ -91,9 +91,9 @@ def explain(rule_id: str) -> str:
     )
 
 
-def _known(rule_id: str) -> Rule:
-    if rule_id not in RULES:
-        near = difflib.get_close_matches(rule_id, RULES, 1)
+def _known(rule_id: str, rules: Mapping[str, Rule] = RULES) -> Rule:
+    if rule_id not in rules:
+        near = difflib.get_close_matches(rule_id, rules, 1)
         hint = f"nearest: {near[0]}" if near else "oejail explain lists them"
         raise UsageFault(f"no rule {rule_id!r}", hint=hint)
-    return RULES[rule_id]
+    return rules[rule_id]

@@ -15,11 +15,13 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say what a rule means, what would happen on the target, and how to mend a finding."""
+    from oejail.bundle.rules import RULES as OF_ARCHIVES
     from oejail.checks import RULES, explain
     from oejail.cli.output import emit, emit_json, emit_table
 
-    text = explain(rule) if rule else ""
-    rows = [RULES[rule]] if rule else list(RULES.values())
+    every = RULES | OF_ARCHIVES
+    text = explain(rule, every) if rule else ""
+    rows = [every[rule]] if rule else list(every.values())
     if json:
         fields = ("id", "severity", "title", "means", "happens", "mend")
         rules = [{name: getattr(row, name) for name in fields} for row in rows]
