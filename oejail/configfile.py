@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from oejail.constraints import short
 from oejail.errors import ConfigError
 from oejail.files import MIB, read_limited
 from oejail.yamltext import Document, Problem, parse
 from oejail.yamltext import Path as Place
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MAX_BYTES = MIB
 MAX_ERRORS = 50
@@ -94,14 +98,23 @@ def dotted(path: Place) -> str:
     return text
 
 
+@functools.cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    """Pydantic's reader of `model`; building it takes some 30 ms."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(model)
+
+
 def _validate(document: Document, model: type[T]) -> tuple[T | None, list[Problem]]:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     # By way of JSON: in its strict mode a list may become a tuple and a mapping a dataclass, but
     # no number a text. What JSON lacks (NaN) is no value of any field.
     text = json.dumps(document.value)
     try:
-        return TypeAdapter(model).validate_json(text), []
+        valid: T = _adapter(model).validate_json(text)
+        return valid, []
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True)
     problems: list[Problem] = []

@@ -7,8 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from oejail import log
+
+# A loaded machine is slow; that is no fault of the code.
+settings.register_profile("oejail", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("oejail")
 
 
 @pytest.fixture(autouse=True)
