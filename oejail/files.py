@@ -14,7 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from oejail.errors import ConfigError, UsageFault, WorkspaceBusy
 
@@ -37,20 +37,31 @@ def canonical_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def read_limited(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes.
+def open_regular(path: Path, limit: int, flags: int = 0) -> BinaryIO:
+    """A regular file of at most `limit` bytes, opened to read; `flags` are more of os.open's.
 
     Raises ConfigError for a file that is larger, or is no regular file (a FIFO would block), and
     OSError as `open` does.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        info = os.fstat(stream.fileno())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    try:
+        info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode):
             raise ConfigError(f"{path}: not a regular file")
+        if info.st_size > limit:
+            raise ConfigError(f"{path}: {info.st_size} bytes, more than the limit of {limit}")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes; errors as those of `open_regular`."""
+    with open_regular(path, limit) as stream:
         data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise ConfigError(f"{path}: {info.st_size} bytes, more than the limit of {limit}")
+    if len(data) > limit:  # it grew meanwhile, or is one of those in /proc, whose size is 0
+        raise ConfigError(f"{path}: more than the limit of {limit} bytes")
     return data
 
 

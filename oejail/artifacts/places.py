@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from oejail.errors import ConfigError, UsageFault
-from oejail.files import MIB, read_limited
+from oejail.files import MIB, open_regular, read_limited
 
 TREES = ("packages-split", "package", "image")
 """Below a work directory, best first: as packaged and stripped, the same unsplit, as installed."""
@@ -69,19 +68,11 @@ class Places:
         return path == root or root in path.parents
 
     def open(self, path: Path, limit: int) -> BinaryIO:
-        """A regular file of at most `limit` bytes, inside; ConfigError says what it is instead."""
+        """A regular file of at most `limit` bytes, inside. Raises as `files.open_regular` does."""
         real = self.inside(path)
         if real is None:
             raise ConfigError(f"{path}: a link that leads out of the build directory")
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        stream = os.fdopen(os.open(real, flags), "rb")
-        info = os.fstat(stream.fileno())
-        if not stat.S_ISREG(info.st_mode) or info.st_size > limit:
-            stream.close()
-            if stat.S_ISREG(info.st_mode):
-                raise ConfigError(f"{path}: {info.st_size} bytes, more than the limit of {limit}")
-            raise ConfigError(f"{path}: not a regular file")
-        return stream
+        return open_regular(real, limit, os.O_NOFOLLOW)
 
 
 def find_places(build_dir: Path, machine: str) -> Places:

@@ -80,19 +80,21 @@ def write_archive(
         write_content_size=True,
     )
     engine = zstandard.ZstdCompressor(compression_params=parameters)
-    with engine.stream_writer(cast(BinaryIO, stream), size=total, closefd=False) as packed:
-        written = 0
-        for member, data in members:
-            packed.write(tarformat.header(member.name, member.size, member.mode))
-            size = 0
-            for chunk in data:
-                packed.write(chunk)
-                size += len(chunk)
-            if size != member.size:
-                raise ValueError(f"{member.name}: {size} bytes instead of {member.size}")
-            packed.write(bytes(tarformat.padding(size)))
-            written += tarformat.BLOCK + size + tarformat.padding(size)
-        packed.write(bytes(total - written))
+    # No `with`: its end would hide the error that a member's data raises behind one of its own.
+    packed = engine.stream_writer(cast(BinaryIO, stream), size=total, closefd=False)
+    written = 0
+    for member, data in members:
+        packed.write(tarformat.header(member.name, member.size, member.mode))
+        size = 0
+        for chunk in data:
+            packed.write(chunk)
+            size += len(chunk)
+        if size != member.size:
+            raise ValueError(f"{member.name}: {size} bytes instead of {member.size}")
+        packed.write(bytes(tarformat.padding(size)))
+        written += tarformat.BLOCK + size + tarformat.padding(size)
+    packed.write(bytes(total - written))
+    packed.flush(zstandard.FLUSH_FRAME)
 
 
 class ArchiveReader:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,7 +26,7 @@ from oejail.bundle.pack import sidecar
 from oejail.bundle.rules import finding
 from oejail.checks.finding import Finding, any_fails, sort
 from oejail.errors import ConfigError, UsageFault
-from oejail.files import read_limited, sha256_bytes
+from oejail.files import open_regular, read_limited, sha256_bytes
 
 _CHECKED = ("module", "firmware", "tool", "kernel", "root-cell", "cell", "image", "inmate")
 """Roles of the files that the rules look at."""
@@ -76,18 +75,11 @@ def examine(path: Path) -> Verification:
 def open_bundle(path: Path) -> BinaryIO:
     """The file at `path`; UsageFault unless it is a regular file of a size that a bundle has."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open_regular(path, limits.MAX_ARCHIVE)
     except OSError as error:
         raise UsageFault(f"{path}: {error.strerror}", hint="oejail bundle makes one") from None
-    stream = os.fdopen(descriptor, "rb", buffering=1 << 20)
-    info = os.fstat(descriptor)
-    if not stat.S_ISREG(info.st_mode):
-        stream.close()
-        raise UsageFault(f"{path}: is no file", hint="give the bundle's path, *.tar.zst")
-    if info.st_size > limits.MAX_ARCHIVE:
-        stream.close()
-        raise UsageFault(f"{path}: {info.st_size} bytes, more than {limits.MAX_ARCHIVE}")
-    return stream
+    except ConfigError as error:
+        raise UsageFault(error.message, hint="give the bundle's path, *.tar.zst") from None
 
 
 @dataclass

@@ -79,7 +79,7 @@ class FrameReader:
             raise FrameError("no zstd archive (its first bytes are others)")
         descriptor = raw[4]
         single = bool(descriptor & 0x20)
-        if descriptor & 0x08 or descriptor & 0x03:
+        if descriptor & 0x1B:
             raise FrameError("uses a dictionary or reserved bits")
         if not descriptor & 0x04:
             raise FrameError("has no checksum")

@@ -123,6 +123,10 @@ def test_read_limited(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ConfigError, match="not a regular file"):
         read_limited(tmp_path / "fifo", 4)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        read_limited(tmp_path, 4)
+    with pytest.raises(ConfigError, match="more than the limit of 4"):
+        read_limited(Path("/proc/self/status"), 4)
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "a/../../b", "..", "a\0b"])
