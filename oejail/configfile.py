@@ -113,7 +113,7 @@ def _validate(document: Document, model: type[T]) -> tuple[T | None, list[Proble
     # no number a text. What JSON lacks (NaN) is no value of any field.
     text = json.dumps(document.value)
     try:
-        valid: T = _adapter(model).validate_json(text)
+        valid: T = _adapter(typing.cast(Any, model)).validate_json(text)
         return valid, []
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True)

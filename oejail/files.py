@@ -85,7 +85,7 @@ def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None
     """
     path = Path(os.path.realpath(path))
     raw = data.encode() if isinstance(data, str) else data
-    owner = _owner_to_keep(path)
+    owner = owner_to_keep(path)
     if mode is None:
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -108,7 +108,7 @@ def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None
     _sync_directory(path.parent)
 
 
-def _owner_to_keep(path: Path) -> tuple[int, int] | None:
+def owner_to_keep(path: Path) -> tuple[int, int] | None:
     """As root: uid and gid of `path`, or of the directory it is to stand in; else None."""
     if os.geteuid() != 0:
         return None
@@ -124,7 +124,7 @@ def make_directory(path: Path) -> None:
     if path.is_dir():
         return
     make_directory(path.parent)
-    owner = _owner_to_keep(path)
+    owner = owner_to_keep(path)
     with contextlib.suppress(FileExistsError):
         path.mkdir()
         if owner is not None:
@@ -158,7 +158,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     and is put back by the next call. Root leaves the directory to the owner around it.
     """
     make_directory(path.parent)
-    owner = _owner_to_keep(path)
+    owner = owner_to_keep(path)
     old = path.with_name(f".{path.name}.old")
     if old.exists() and not path.exists():
         old.rename(path)
@@ -230,7 +230,10 @@ class Lock:
 
     def __enter__(self) -> Lock:
         make_directory(self.path.parent)
+        owner = None if self.path.exists() else owner_to_keep(self.path)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if owner is not None:
+            os.fchown(descriptor, *owner)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

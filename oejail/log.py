@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from oejail.files import make_directory, owner_to_keep
+
 logger = logging.getLogger("oejail")
 logger.setLevel(logging.DEBUG)
 logger.propagate = False
@@ -95,7 +97,7 @@ def open_run_log(directory: Path, verb: str) -> Path:
 
     The oldest files beyond KEEP_LOGS are removed. Records of all levels go into it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     global run_log
     path = run_log = directory / f"{stamp}-{verb}-{os.getpid()}.log"
@@ -107,7 +109,10 @@ def open_run_log(directory: Path, verb: str) -> Path:
 
 def add_log_file(path: Path) -> None:
     """Write all records to `path` too (created with mode 0600)."""
+    owner = None if path.exists() else owner_to_keep(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    if owner is not None:
+        os.fchown(descriptor, *owner)
     stream: TextIO = os.fdopen(descriptor, "w", encoding="utf-8", errors="replace")
     handler = logging.StreamHandler(stream)
     formatter = _Formatter(

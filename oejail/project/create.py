@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oejail import configfile, platforms
 from oejail.errors import ConfigError, UsageFault
-from oejail.files import atomic_write
+from oejail.files import atomic_write, make_directory
 from oejail.platforms import Platform
 from oejail.project.adopt import Adopted, adopt, is_workspace
 from oejail.project.model import (
@@ -77,7 +77,7 @@ def init(
     choice = _choose(directory, platform, sample, place, adopted)
     text = render(choice)
     configfile.check(text.encode(), Config, shown=FILE)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     atomic_write(path, text)
     return path
 

@@ -58,7 +58,9 @@ def test_root_leaves_files_to_the_owner(tmp_path: Path) -> None:
     make_directory(project / "a/b")
     atomic_write(project / "a/b/new", "1")
     atomic_write(project / "a/b/new", "2", mode=0o600)
-    for path in (project / "a", project / "a/b", project / "a/b/new"):
+    with Lock(project / "a/lock", "x"):
+        pass
+    for path in (project / "a", project / "a/b", project / "a/b/new", project / "a/lock"):
         assert (path.stat().st_uid, path.stat().st_gid) == (uid, gid)
     target = tmp_path / "elsewhere"
     target.write_text("")
