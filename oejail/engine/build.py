@@ -31,6 +31,10 @@ RECORD = "last-build.json"
 """In the project's state directory: the last build's BuildResult."""
 _MAX_RECORD = 4 << 20
 
+_ATTEMPTS = 3
+"""BitBake's front end (2.19) takes what its server has to say of a broken configuration only if it
+comes at once, else it ends without a word. It is then asked again; that costs a second or two."""
+
 # oebuild's host mode reads its child's stdout to the end before it looks at stderr: with more than
 # 64 KiB there both wait for ever. BASH_ENV is expanded when it is read, what comes out not again.
 _ENVIRONMENT = {
@@ -176,10 +180,13 @@ class _Run:
                         self.track.feed(event)
                     shown.show(self.track)
 
-                ended = run_bitbake(self.ws, self.targets, reader=_note, tick=follow)
-                for event in tail.events(_rest(path)):
-                    self.track.feed(event)
-                shown.show(self.track)
+                for _ in range(_ATTEMPTS):
+                    ended = run_bitbake(self.ws, self.targets, reader=_note, tick=follow)
+                    for event in tail.events(_rest(path)):
+                        self.track.feed(event)
+                    shown.show(self.track)
+                    if ended.returncode <= 0 or not diagnose.silent(self.track, ended.stdout):
+                        break
         except Interrupted:
             self.interrupted = True
             raise Interrupted(

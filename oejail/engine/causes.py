@@ -64,7 +64,7 @@ CAUSES = (
     ),
     _cause(
         "killed",
-        r"(?:Killed signal|signal 9|SIGKILL|internal compiler error: Killed)\b"
+        r"(?:Killed signal|signal 9|SIGKILL|internal compiler error: Killed|exit code (?:-9|137))\b"
         r"|^(?:.*: line \d+: +\d+ )?Killed\b|^virtual memory exhausted|out of memory",
         "a process was killed, most likely because memory ran out",
         "give the machine more memory, or let fewer tasks run at once (local_conf: in oejail.yaml:"

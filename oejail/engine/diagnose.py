@@ -19,14 +19,16 @@ from oejail.errors import BuildFailed
 
 MAX_LINES = 12
 _MAX_WIDTH = 300
+_MAX_HEAD = 160
 _MAX_SEARCHED = 2000
+_TAIL = 500
 _MAX_LOG = 64 << 20
 _MAX_SHOWN = 5
 
 LOG_NAME = re.compile(r"log\.do_[A-Za-z0-9_-]+(?:\.\d+)?")
 
 _ERROR = re.compile(
-    r"(?:^|[\s:\]])(?:fatal |internal compiler )?error(?: [\w-]+)?: "  # gcc, clang, ld, as, rustc
+    r"(?:^|[\s:\].])(?:fatal |internal compiler )?error(?: [\w-]+)?: "  # gcc, clang, ld, as, rustc
     r"|undefined reference to|undefined symbol"
     r"|^(?:CRITICAL|FATAL|fatal|E): |^CMake Error|^Exception: |^\w+Error: "
     r"|\*\*\* .*(?:Error \d|Stop\.)"
@@ -37,11 +39,14 @@ _ERROR = re.compile(
 # BitBake says of every failed task that it failed: true, and no help.
 _NOISE = re.compile(
     r"^(?:DEBUG: |NOTE: |Log data follows|Summary: |WARNING: (?:exit code|.*/run\.do_\w+)"
+    r"|ERROR: Parsing halted due to errors"
     r"|ERROR: (?:Execution of '.*/run\.|Error executing a python function"
     r"|Logfile of failure stored|Task \(.*\) failed with exit code)"
     r"|ERROR: \S+ do_\w+: (?:Execution of|ExecutionError\(|Error executing a python function)"
-    r"|The stack trace of python calls|File: '.*', lineno: |\s*$)"
+    r"|The stack trace of python calls|File: '.*', lineno: | (?: {4}|\*{3} )\d{4}:|\s*$)"
 )
+# What BitBake prints without an end of line before an error comes in between.
+_UNFINISHED = re.compile(r"^(?:Loading cache|Parsing recipes|Initialising tasks)\.\.\.(?=\w+: )")
 
 
 def diagnose(
@@ -53,16 +58,12 @@ def diagnose(
     to another is not read. At least one failure is returned.
     """
     if track.failures:
-        return tuple(_task(failure, owner) for failure in track.failures)
-    lines = tuple(first_errors(output))
+        return tuple(_task(failure, output, owner) for failure in track.failures)
+    lines, rest = scan(output)
     known = [_no_provider(event.item, event.reasons) for event in track.no_providers]
-    found = causes.find("\n".join([*known, *lines])) or causes.find(
-        "\n".join(line[:_MAX_SEARCHED] for line in output if not line.startswith("NOTE: "))
-    )
+    found = causes.find("\n".join([*known, *lines])) or causes.find("\n".join(rest))
     if found is None:
         found = _unexplained(track, ending)
-    if not lines:
-        lines = tuple(printable(line, _MAX_WIDTH) for line in output if line.strip())[-3:]
     hint = found.hint
     matches = [match for event in track.no_providers for match in event.close_matches]
     if matches and found.id == "no-provider":
@@ -89,16 +90,15 @@ def _unexplained(track: Track, ending: str) -> causes.Found:
     return causes.Found("", f"the build did not succeed ({ending})", "oejail logs shows all")
 
 
-def _task(failure: TaskFailure, owner: int) -> Failure:
+def _task(failure: TaskFailure, output: Sequence[str], owner: int) -> Failure:
     where = [failure.recipe, failure.task] if failure.recipe else []
     show = f"oejail logs {shlex.join(where)} shows the whole log"
-    lines: tuple[str, ...] = ()
-    if failure.logfile:
-        lines = tuple(first_errors(read_log(Path(failure.logfile), owner)))
-    text = "\n".join(lines)
+    lines, rest = scan(read_log(Path(failure.logfile), owner) if failure.logfile else ())
+    # How a task's shell ended stands in BitBake's output only.
+    said = [line[:_MAX_SEARCHED] for line in output if f" {failure.task}: Exec" in line]
     if failure.exitcode in (-9, 137):
-        text = f"Killed\n{text}"
-    found = causes.find(text)
+        said.append("died of SIGKILL")
+    found = causes.find("\n".join(lines)) or causes.find("\n".join([*rest, *said]))
     if found is None:
         status = "" if failure.exitcode is None else f" with exit status {failure.exitcode}"
         found = causes.Found("", f"{failure.task} ended{status}", show)
@@ -138,35 +138,51 @@ def read_log(path: Path, owner: int) -> Iterator[str]:
             yield raw.decode("utf-8", "replace").rstrip("\r\n")
 
 
-def first_errors(lines: Iterable[str]) -> list[str]:
-    """The first error with what follows it, else the last lines; at most MAX_LINES.
+def scan(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The first error with what follows it (else the last lines), and the last lines of all.
 
-    BitBake's own frame (that a task failed, where its log lies) is left out.
+    Of the first at most MAX_LINES, to be shown; of the second some hundreds, to be searched.
+    BitBake's own frame (that a task failed, where its log lies, tracebacks) is left out.
     """
     found: list[str] = []
-    last: deque[str] = deque(maxlen=MAX_LINES)
+    last: deque[str] = deque(maxlen=_TAIL)
+    traceback = False
     for line in lines:
-        line = line.removeprefix("| ")  # a task's log, repeated in BitBake's output
-        if _NOISE.search(line):
+        line = line[:_MAX_SEARCHED].removeprefix("| ")  # a task's log, repeated in the output
+        if line.startswith("Traceback (most recent call last)"):
+            traceback = True
             continue
-        line = printable(line.rstrip(), _MAX_WIDTH)
-        if found or _ERROR.search(line):
+        traceback = traceback and line.startswith(" ")
+        if traceback or _NOISE.search(line):
+            continue
+        line = _UNFINISHED.sub("", line)
+        last.append(line)
+        if len(found) < MAX_LINES and (found or _ERROR.search(line)):
             found.append(line)
-            if len(found) == MAX_LINES:
-                break
-        else:
-            last.append(line)
-    return found or list(last)[-3:]
+    shown = found or list(last)[-3:]
+    return tuple(printable(line.rstrip(), _MAX_WIDTH) for line in shown), tuple(last)
+
+
+def silent(track: Track, output: Sequence[str]) -> bool:
+    """True when neither an event nor an error line says why BitBake failed."""
+    return track.seen == 0 and not any(_ERROR.search(line[:_MAX_SEARCHED]) for line in output)
 
 
 def error(failures: Sequence[Failure]) -> BuildFailed:
-    """The exception that tells the user of `failures` (at least one)."""
+    """The exception that tells the user of `failures` (at least one).
+
+    Its line gives a task's error in the words of the program that found it, and the cause where
+    the build as a whole failed; the rest is in the details.
+    """
     first = failures[0]
-    said = next((line for line in first.lines if _ERROR.search(line)), "")
-    said = said.removeprefix("ERROR: ") or first.cause
     what = f"{first.recipe}: {first.task}" if first.recipe else "build"
+    said = first.cause
     details = list(first.lines)
-    details.append(f"probable cause: {first.cause}")
+    if first.recipe:
+        words = next((line for line in first.lines if _ERROR.search(line)), first.cause)
+        words = words.removeprefix("ERROR: ").removeprefix("Exception: ").strip()
+        said = words if len(words) <= _MAX_HEAD else said
+        details.append(f"probable cause: {first.cause}")
     if first.logfile:
         details.append(f"log: {first.logfile}")
     more = failures[1:]

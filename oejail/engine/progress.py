@@ -90,6 +90,8 @@ class Lines:
             if track.phase in ("parsing", "running"):
                 self._line(track, now)
                 return
+        if track.phase == "finished":
+            return
         step = 100 * track.done // track.total // STEP if track.total else 0
         if now - self.last >= HEARTBEAT or (step > self.step and now - self.last >= APART):
             self.step = step
