@@ -44,8 +44,7 @@ def command(
     """
     from oejail import log, pipeline
     from oejail.files import Lock
-    from oejail.project import find
-    from oejail.project.model import FILE
+    from oejail.project.place import FILE, find
 
     if sample and not Path(FILE).exists():
         from oejail import project

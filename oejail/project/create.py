@@ -14,13 +14,13 @@ from oejail.files import atomic_write, make_directory
 from oejail.platforms import Platform
 from oejail.project.adopt import Adopted, adopt, is_workspace
 from oejail.project.model import (
-    FILE,
     META_OPENEULER,
     META_URL,
     SAMPLE_EXPECT,
     Config,
     bad_workspace_path,
 )
+from oejail.project.place import FILE
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from oejail.constraints import STRICT, Check, Matches, WordOr, short
 
-FILE = "oejail.yaml"
 META_OPENEULER = "yocto-meta-openeuler"
 META_URL = "https://atomgit.com/openeuler/yocto-meta-openeuler.git"
 SAMPLE_EXPECT = "oejail sample inmate: tick"

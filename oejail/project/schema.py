@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from oejail.project.model import FILE, Config
+from oejail.project.model import Config
+from oejail.project.place import FILE
 
 
 def json_schema() -> dict[str, Any]:

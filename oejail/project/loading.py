@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Find oejail.yaml and read it."""
+"""Read oejail.yaml."""
 
 from __future__ import annotations
 
@@ -7,23 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oejail import configfile, platforms
-from oejail.errors import ConfigError, UsageFault
+from oejail.errors import ConfigError
 from oejail.platforms import Platform
-from oejail.project.model import FILE, Config
+from oejail.project.model import Config
+from oejail.project.place import FILE, find
 from oejail.project.project import Project
 from oejail.yamltext import Path as Place
-
-
-def find(start: Path | None = None) -> Path:
-    """The nearest directory with an oejail.yaml: `start` (default the current one) or above it.
-
-    Raises UsageFault when there is none.
-    """
-    first = (start or Path.cwd()).resolve()
-    for directory in (first, *first.parents):
-        if (directory / FILE).exists():
-            return directory
-    raise UsageFault(f"no {FILE} in {first} or above", hint="oejail init writes one")
 
 
 def load(start: Path | None = None) -> Project:
