@@ -121,33 +121,46 @@ def cross_compiler() -> CrossCompiler:
 
     Raises PrerequisiteMissing, naming what to install, where there is neither.
     """
+    found = find_gcc() or find_zig()
+    if found is None:
+        raise PrerequisiteMissing(
+            "cross compiler: neither aarch64-linux-gnu-gcc on PATH nor the Python package ziglang",
+            hint=f"{_EXTRAS}, or install gcc-aarch64-linux-gnu",
+        )
+    return found
+
+
+def find_gcc() -> CrossCompiler | None:
+    """The system's aarch64-linux-gnu-gcc, if its binutils are there too."""
     gcc = shutil.which("aarch64-linux-gnu-gcc")
-    if gcc and shutil.which("aarch64-linux-gnu-ld"):
-        version = process.run([gcc, "-dumpfullversion"]).text.strip()
-        return CrossCompiler("gcc", version, Path(gcc))
+    if gcc is None or shutil.which("aarch64-linux-gnu-ld") is None:
+        return None
+    version = process.run([gcc, "-dumpfullversion"]).text.strip()
+    return CrossCompiler("gcc", version, Path(gcc))
+
+
+def find_zig() -> CrossCompiler | None:
+    """PyPI's ziglang, found without importing it."""
     spec = importlib.util.find_spec("ziglang")
-    if spec is not None and spec.origin is not None:
-        zig = Path(spec.origin).with_name("zig")
-        if os.access(zig, os.X_OK):
-            return CrossCompiler("zig", importlib.metadata.version("ziglang"), zig)
-    raise PrerequisiteMissing(
-        "cross compiler: neither aarch64-linux-gnu-gcc on PATH nor the Python package ziglang",
-        hint=f"{_EXTRAS}, or install gcc-aarch64-linux-gnu",
-    )
+    if spec is None or spec.origin is None:
+        return None
+    zig = Path(spec.origin).with_name("zig")
+    if not os.access(zig, os.X_OK):
+        return None
+    return CrossCompiler("zig", importlib.metadata.version("ziglang"), zig)
 
 
-def local_conf_lines() -> list[str]:
-    """What conf/local.conf of a build of the sample must say about this machine's compiler.
-
-    Kind and version take part in the task hashes, the path does not.
+def local_conf_lines(compiler: CrossCompiler | None = None) -> list[str]:
+    """What conf/local.conf of a build of the sample must say about the compiler (default: the
+    machine's). Kind and version take part in the task hashes, the path does not.
     """
-    compiler = cross_compiler()
+    compiler = compiler or cross_compiler()
     lines = [f'SAMPLE_TOOLCHAIN = "{compiler.kind}-{compiler.version}"']
     if compiler.kind == "zig":  # gcc is found on PATH
         directory = str(compiler.program.parent)
         if set(directory) & set('"$:\\\n'):
             raise PrerequisiteMissing(
-                f"{directory}: BitBake and PATH cannot bear this name",
+                f"{directory!r}: BitBake and PATH cannot bear this name",
                 hint='install oejail into a directory without " $ : or \\ in its path',
             )
         lines.append(f'SAMPLE_TOOLCHAIN_PATH = "{directory}"')

@@ -95,7 +95,12 @@ class SampleBuild:
         return self.oebuild("bitbake", *args)
 
 
-def make(root: Path, machine: str = "qemu-aarch64", feature: str = "mcs/jailhouse") -> SampleBuild:
+def make(
+    root: Path,
+    machine: str = "qemu-aarch64",
+    feature: str = "mcs/jailhouse",
+    compiler: sample.CrossCompiler | None = None,
+) -> SampleBuild:
     """A workspace in `root` (which must not exist), generated and not built."""
     made = SampleBuild(root, machine)
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +110,7 @@ def make(root: Path, machine: str = "qemu-aarch64", feature: str = "mcs/jailhous
     options = ["-p", machine, "-f", feature, "-d", BUILD, "-b_in", "host"]
     _must(made.oebuild("generate", *options, directory=root))
     compile_yaml = made.build_dir / "compile.yaml"
-    lines = ['INHERIT += "oejail-events"', *sample.local_conf_lines()]
+    lines = ['INHERIT += "oejail-events"', *sample.local_conf_lines(compiler)]
     text = compile_yaml.read_text().replace("layers: []", f"layers: {json.dumps(LAYERS)}")
     # local_conf is a literal block; its lines are indented by two blanks.
     text = text.replace(
