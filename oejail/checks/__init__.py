@@ -20,6 +20,7 @@ from oejail.checks.model import (
     Machine,
     SetInput,
     linux_ram,
+    machine_from_options,
     machine_of,
     set_input,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "explain",
     "from_dict",
     "linux_ram",
+    "machine_from_options",
     "machine_of",
     "set_input",
 ]

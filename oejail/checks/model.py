@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from oejail.artifacts.identify import Identity
-from oejail.cells import Cell, CellBody, RootCell
+from oejail.cells import ArmPlatform, Cell, CellBody, RootCell
 from oejail.checks.ranges import Range, Union
+from oejail.errors import UsageFault
 
 if TYPE_CHECKING:
     from oejail.artifacts.model import Collection
@@ -157,6 +158,48 @@ def machine_of(platform: Platform, mem: int | None = None, root: str | None = No
             name: getattr(platform.gic, name) for name in ("gicd", "gicc", "gich", "gicv", "gicr")
         },
     )
+
+
+def machine_from_options(
+    root: RootCell | None,
+    platform: str | None = None,
+    *,
+    mem: int | None = None,
+    ram: int | None = None,
+    cpus: int | None = None,
+    gic: int | None = None,
+) -> Machine:
+    """The machine that options of a command line describe, the rest being the platform's.
+
+    The platform is the named one, else the one whose interrupt controller is where the root says.
+    UsageFault where there is none. Sizes in bytes.
+    """
+    from oejail.platforms import load, names
+
+    if platform is not None:
+        board = load(platform)
+    else:
+        arm = root.platform if root else None
+        gicd = arm.gicd_base if isinstance(arm, ArmPlatform) else None
+        boards = [board for board in map(load, names()) if board.gic.gicd == gicd]
+        if len(boards) != 1:
+            at = "nowhere that is known" if gicd is None else f"at {gicd:#x}"
+            raise UsageFault(
+                f"the root's interrupt controller is {at}: {len(boards)} platforms have it there",
+                hint=f"name one with --platform ({', '.join(names())})",
+            )
+        [board] = boards
+    machine = replace(machine_of(board, mem), name=f"machine ({board.name})")
+    if ram is not None:
+        banks = (Range(machine.ram[0].start, machine.ram[0].start + ram),)
+        limit = mem if mem is not None else board.qemu.mem if board.qemu else None
+        reserved = [Range(span.start, span.start + span.size) for span in board.reservations]
+        machine = replace(machine, ram=banks, linux=linux_ram(banks, limit, reserved))
+    if cpus is not None:
+        machine = replace(machine, cpus=cpus)
+    if gic is not None and gic != machine.gic_version:
+        machine = replace(machine, gic_version=gic, gic={})
+    return machine
 
 
 def set_input(

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""`oejail cell`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oejail.cli.output import emit, emit_json
+from oejail.errors import FindingsError, UsageFault
+
+if TYPE_CHECKING:
+    from oejail.artifacts.identify import Identity
+    from oejail.checks import FileInput, InmateInput, Machine
+
+app = typer.Typer(help="Show and check Jailhouse cell configurations.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+Layout = Annotated[
+    str | None,
+    typer.Option(metavar="FAMILY", help="Read as `upstream` or `openeuler`, when both would fit."),
+]
+
+
+@app.command()
+def show(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Configurations, *.cell.")],
+    layout: Layout = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(metavar="ARCH", help="x86, arm or arm64, where the file does not say."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show configurations: CPUs, memory, interrupts, PCI, shared memory, the machine of a root.
+
+    The JSON is complete: every field, flags by name, reserved bytes in hexadecimal.
+    """
+    from oejail.cells import MAX_CONFIG_SIZE, decode, to_dict
+    from oejail.cells.layouts import ARCHITECTURES
+    from oejail.cells.show import show as lines_of
+    from oejail.files import read_limited
+
+    if arch is not None and arch not in ARCHITECTURES:
+        raise UsageFault(f"--arch {arch}: not one of {', '.join(ARCHITECTURES)}")
+    configs = [
+        (path, decode(read_limited(path, MAX_CONFIG_SIZE), layout, arch=arch, where=str(path)))
+        for path in files
+    ]
+    if json:
+        views = [{"file": str(path), **to_dict(config)} for path, config in configs]
+        emit_json({"schema_version": 1, "configurations": views})
+        return
+    for number, (path, config) in enumerate(configs):
+        for line in [*([""] if number else []), str(path), *lines_of(config)]:
+            emit(line)
+
+
+@app.command()
+def check(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The root's configuration.")],
+    cells: Annotated[
+        list[Path] | None, typer.Argument(metavar="CELL", help="The cells beside it.")
+    ] = None,
+    mem: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Linux's share, its argument mem=.")
+    ] = None,
+    ram: Annotated[str | None, typer.Option(metavar="SIZE", help="The machine's RAM.")] = None,
+    smp: Annotated[int | None, typer.Option(metavar="N", help="The machine's CPUs.")] = None,
+    gic: Annotated[
+        int | None, typer.Option(metavar="N", help="Version of the interrupt controller.")
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The board; default: the root's GIC decides.")
+    ] = None,
+    kernel: Annotated[Path | None, typer.Option(metavar="FILE", help="Kernel image.")] = None,
+    module: Annotated[Path | None, typer.Option(metavar="FILE", help="jailhouse.ko.")] = None,
+    firmware: Annotated[Path | None, typer.Option(metavar="FILE", help="jailhouse.bin.")] = None,
+    tool: Annotated[Path | None, typer.Option(metavar="FILE", help="The tool jailhouse.")] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CELL=FILE", help="What a cell runs; CELL is its name or file stem."),
+    ] = None,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE=REASON", help="Accept a rule's findings, and say why."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a root with its cells, and whatever else is named, before anything boots.
+
+    Every finding, worst first; status 3 where one is an error. Without machine options (--mem,
+    --ram, --smp, --gic, --platform) only what the files decide is checked.
+    """
+    from oejail.checks import SetInput, any_fails, check_set
+
+    machine = _machine(root, mem, ram, smp, gic, platform)
+    given = SetInput(
+        root=_file(root),
+        inmates=_inmates(cells or [], _pairs("--image", image)),
+        module=_file(module) if module else None,
+        firmware=_file(firmware) if firmware else None,
+        tool=_file(tool) if tool else None,
+        kernel=_file(kernel) if kernel else None,
+        machine=machine,
+        arch=_arch(given_platform=platform),
+    )
+    findings = check_set(given, dict(_pairs("--waive", waive)))
+    if json:
+        emit_json(
+            {
+                "schema_version": 1,
+                "ok": not any_fails(findings),
+                "machine": machine.name if machine else None,
+                "findings": [finding.to_dict() for finding in findings],
+            }
+        )
+    else:
+        for finding in findings:
+            emit(finding.line())
+        if not findings:
+            told = f", {machine.name}" if machine else ", files alone"
+            emit(f"no finding: {1 + len(given.inmates)} configurations{told}")
+    if any_fails(findings):
+        count = sum(finding.fails for finding in findings)
+        raise FindingsError(
+            f"{root}: {count} finding{'' if count == 1 else 's'} of severity error",
+            hint="oejail explain RULE says what one means",
+        )
+
+
+def _pairs(option: str, given: Sequence[str] | None) -> list[tuple[str, str]]:
+    """`A=B` of a repeatable option."""
+    pairs = []
+    for text in given or []:
+        key, sign, value = text.partition("=")
+        if not sign or not key or not value:
+            raise UsageFault(f"{option} {text}: write {option} A=B")
+        pairs.append((key, value))
+    return pairs
+
+
+def _file(path: Path) -> FileInput:
+    from oejail.artifacts.identify import identify
+    from oejail.checks import FileInput
+
+    identity: Identity = identify(path)
+    return FileInput(str(path), identity, str(path.absolute()))
+
+
+def _inmates(cells: list[Path], images: list[tuple[str, str]]) -> tuple[InmateInput, ...]:
+    """The cells with their images; UsageFault for an image of no cell, or of several."""
+    from oejail.checks import InmateInput
+
+    files = [_file(path) for path in cells]
+    chosen: dict[int, Path] = {}
+    for key, value in images:
+        fits = [
+            number
+            for number, (path, file) in enumerate(zip(cells, files, strict=True))
+            if key in (path.name.removesuffix(".cell"), file.cell.name if file.cell else None)
+        ]
+        if len(fits) != 1:
+            known = ", ".join(path.name.removesuffix(".cell") for path in cells) or "none"
+            raise UsageFault(f"--image {key}: fits {len(fits)} of the cells ({known})")
+        chosen[fits[0]] = Path(value)
+    return tuple(
+        InmateInput(file, _file(chosen[number]) if number in chosen else None)
+        for number, file in enumerate(files)
+    )
+
+
+def _size(option: str, text: str | None) -> int | None:
+    from oejail.cells.sizes import parse_size
+
+    if text is None:
+        return None
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageFault(f"{option}: {error}") from None
+
+
+def _arch(given_platform: str | None) -> str | None:
+    from oejail.platforms import load
+
+    return load(given_platform).arch if given_platform else None
+
+
+def _machine(
+    root: Path,
+    mem: str | None,
+    ram: str | None,
+    smp: int | None,
+    gic: int | None,
+    platform: str | None,
+) -> Machine | None:
+    """What the machine options say; None without any."""
+    options: dict[str, Any] = {"mem": _size("--mem", mem), "ram": _size("--ram", ram)}
+    options |= {"cpus": smp, "gic": gic}
+    if platform is None and all(value is None for value in options.values()):
+        return None
+    from oejail.checks import machine_from_options
+
+    return machine_from_options(_file(root).root, platform, **options)

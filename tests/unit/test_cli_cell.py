@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oejail.cells import encode, from_dict, shipped
+from oejail.cli.cell import app
+from oejail.errors import Exit, FindingsError, OejailError, UsageFault
+from tests.support.elf_files import elf
+
+ROOT = "qemu-arm64-openeuler-demo"
+FREERTOS = "qemu-arm64-freertos-demo"
+INMATE = "qemu-arm64-inmate-demo"
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (ROOT, FREERTOS, INMATE, "rpi4", "rpi4-zephyr"):
+        Path(f"{name}.cell").write_bytes(encode(shipped(name)))
+    Path("rev14.cell").write_bytes(encode(shipped(FREERTOS), revision=14, arch="arm64"))
+    Path("cut.cell").write_bytes(encode(shipped(FREERTOS))[:-4])
+    Path("FreeRTOS.bin").write_bytes(bytes(64))
+    Path("FreeRTOS.elf").write_bytes(elf({".text": bytes(64)}, kind=2, entry=0x1000))
+
+
+def run(*words: str) -> tuple[str, OejailError | None]:
+    result = CliRunner().invoke(app, words)
+    error = result.exception
+    if error is not None and not isinstance(error, OejailError):
+        raise error
+    return result.stdout, error
+
+
+def rules(*words: str) -> set[str]:
+    """The errors' rules; the exit status agrees."""
+    out, error = run("check", "--json", *words)
+    report = json.loads(out)
+    assert report["ok"] is (error is None)
+    assert error is None or error.exit_code == Exit.FINDINGS
+    return {f["rule"] for f in report["findings"] if f["severity"] == "error"}
+
+
+PAIR = (f"{ROOT}.cell", f"{FREERTOS}.cell")
+
+
+def test_the_genuine_pair() -> None:
+    assert rules(*PAIR) == set()
+    assert rules(*PAIR, "--mem", "1G", "--ram", "2G", "--smp", "4", "--gic", "3") == set()
+    out, error = run("check", *PAIR, "--smp", "4")
+    assert (out, error) == ("no finding: 2 configurations, machine (qemu-aarch64)\n", None)
+    assert run("check", *PAIR)[0] == "no finding: 2 configurations, files alone\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--smp", "8"), {"smp-many"}),
+        (("--smp", "2"), {"smp-few"}),
+        (("--ram", "1G"), {"memory-beyond-ram"}),
+        (("--gic", "2"), {"gic-version"}),
+        (("--mem", "2G"), {"memory-linux", "hypervisor-linux"}),
+        (("--platform", "raspberrypi4-64"), {"gic-version", "gic-address", "memory-beyond-ram"}),
+    ],
+)
+def test_another_machine(options: tuple[str, ...], found: set[str]) -> None:
+    assert rules(*PAIR, *options) == found
+
+
+def test_linux_and_the_inmate_demo() -> None:
+    assert rules(f"{ROOT}.cell", f"{INMATE}.cell", "--mem", "1G") == {"memory-linux"}
+    assert rules(f"{ROOT}.cell", f"{INMATE}.cell", "--mem", "768M") == set()
+
+
+def test_cells_that_do_not_go_together() -> None:
+    assert {"name-taken", "cpu-taken"} <= rules(*PAIR, f"{FREERTOS}.cell")
+    assert rules(f"{ROOT}.cell", "rpi4-zephyr.cell") == {"interrupt-chip"}
+    assert rules(f"{ROOT}.cell", "rev14.cell") == {"layout-mismatch"}
+    assert rules(f"{ROOT}.cell", "cut.cell") == {"cell-truncated"}
+    assert "cell-format" in rules(f"{FREERTOS}.cell", f"{ROOT}.cell")
+    assert rules("rpi4.cell", "rpi4-zephyr.cell", "--platform", "raspberrypi4-64") == set()
+
+
+def test_images_by_name_and_by_file_stem() -> None:
+    assert rules(*PAIR, "--image", "freertos=FreeRTOS.bin") == set()
+    assert rules(*PAIR, "--image", f"{FREERTOS}=FreeRTOS.elf") == {"image-elf"}
+    with pytest.raises(UsageFault, match="--image nonesuch: fits 0 of the cells"):
+        raise run("check", *PAIR, "--image", "nonesuch=FreeRTOS.bin")[1] or AssertionError
+    with pytest.raises(UsageFault, match="fits 2 of the cells"):
+        raise run("check", *PAIR, PAIR[1], "--image", "freertos=x")[1] or AssertionError
+
+
+def test_findings_one_a_line_and_waived() -> None:
+    out, error = run("check", *PAIR, "--smp", "8")
+    assert out == (
+        f"error: {ROOT}.cell: 4 CPUs, machine (qemu-aarch64) has 8: CPU 4 is not in the root's set "
+        "[smp-many]\n"
+    )
+    assert isinstance(error, FindingsError)
+    assert error.message == f"{ROOT}.cell: 1 finding of severity error"
+    out, error = run("check", *PAIR, "--smp", "8", "--waive", "smp-many=second cluster is off")
+    assert error is None
+    assert out.endswith("[smp-many] (waived: second cluster is off)\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--mem", "12X"), "--mem: '12X' is no size"),
+        (("--waive", "smp-many"), "--waive smp-many: write --waive A=B"),
+        (("--waive", "smp=x"), "no rule 'smp'"),
+        (("--image", "=x"), "write --image A=B"),
+    ],
+)
+def test_usage(words: tuple[str, ...], message: str) -> None:
+    _, error = run("check", *PAIR, *words)
+    assert isinstance(error, UsageFault)
+    assert message in error.message
+
+
+def test_a_root_of_no_known_machine_needs_a_platform() -> None:
+    root = shipped(ROOT)
+    data = bytearray(encode(root))
+    data[316:324] = (0x7000_0000).to_bytes(8, "little")  # gicd_base
+    Path("other.cell").write_bytes(bytes(data))
+    _, error = run("check", "other.cell", "--smp", "4")
+    assert isinstance(error, UsageFault)
+    assert "interrupt controller is at 0x70000000: 0 platforms have it there" in error.message
+    assert error.hint and "--platform (qemu-aarch64, raspberrypi4-64)" in error.hint
+    assert rules("other.cell", "--smp", "4", "--platform", "qemu-aarch64") >= {"gic-address"}
+
+
+def test_show() -> None:
+    out, error = run("show", *PAIR)
+    assert error is None
+    first, second = out.split(f"\n\n{FREERTOS}.cell\n")
+    assert first.startswith(f"{ROOT}.cell\nkind           root")
+    assert second.startswith("kind           cell\nname           'freertos'")
+
+
+def test_the_json_is_complete() -> None:
+    out, _ = run("show", "--json", *PAIR)
+    report = json.loads(out)
+    assert report["schema_version"] == 1
+    for view, name in zip(report["configurations"], PAIR, strict=True):
+        assert view.pop("file") == name
+        assert encode(from_dict(view)) == Path(name).read_bytes()
+
+
+def test_show_errors() -> None:
+    _, error = run("show", "cut.cell")
+    assert error is not None and error.message.startswith("cut.cell: offset 396: pci_devices")
+    _, error = run("show", PAIR[0], "--layout", "openeuler")
+    assert error is not None and error.exit_code == Exit.USAGE
+    _, error = run("show", PAIR[0], "--arch", "mips")
+    assert error is not None and "--arch mips: not one of x86, arm, arm64" in error.message
+    out, error = run("show", PAIR[0], "--arch", "x86")
+    assert error is None and "clocks         TSC" in out
