@@ -24,7 +24,7 @@ def command(
     """
     from oejail import project
     from oejail.cli.output import emit
-    from oejail.log import logger
+    from oejail.log import logger, open_run_log
     from oejail.workspace.workspace import (
         ensure_generated,
         ensure_init,
@@ -34,6 +34,7 @@ def command(
 
     here = project.load()
     with here.lock("generate"):
+        open_run_log(here.state_dir / "logs", "generate")
         workspace = open_workspace(here, engine, build_user=build_user)
         for name, verb in (
             ("init", ensure_init),

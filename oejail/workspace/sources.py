@@ -41,7 +41,8 @@ class Entry:
 def head(repository: Path) -> str | None:
     """The commit that is checked out in `repository`; None without one.
 
-    git sets it last, so where it is set the fetch and the checkout had ended.
+    git sets it last, so where it is set the fetch and the checkout had ended. Only files are read,
+    no git is run: the repository may belong to another user, whose git settings are not ours.
     """
     if shutil.which("git") is None:
         raise PrerequisiteMissing("git: no such program", hint="install git")
@@ -49,7 +50,7 @@ def head(repository: Path) -> str | None:
 
     try:
         with git.Repo(repository) as opened:
-            return str(opened.head.commit.hexsha)
+            return str(git.SymbolicReference.dereference_recursive(opened, "HEAD"))
     except (git.GitError, ValueError, OSError):
         return None
 
@@ -272,7 +273,8 @@ def _unfetched(
     elif not asked.ok:
         said = (fatal or words or [asked.describe()])[0]
     else:
-        said = f"commit {version} did not come: {oebuild.complaint(result)}"
+        what = f"commit {version}" if _is_commit(version) else version
+        said = f"{what} did not come: {oebuild.complaint(result)}"
     return ChildFailed(
         f"{url}: cannot be fetched to src/{name}: {said}",
         hint="check the network, sources: and mirrors: in oejail.yaml, or put the repository there "

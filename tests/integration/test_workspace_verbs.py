@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from oejail import oebuild, project
+from oejail import files, oebuild, project
 from oejail.errors import ChildFailed, ConfigError, Exit, PrerequisiteMissing, UsageFault
 from oejail.process import SELF
 from oejail.workspace import identity as who
@@ -30,6 +32,8 @@ from oejail.workspace.workspace import (
 from tests.support import trees
 from tests.support.processes import alive, wait_until
 from tests.support.sample_build import identity
+
+GENUINE = who.choose, who.check_reach
 
 
 @pytest.fixture(autouse=True)
@@ -415,6 +419,32 @@ def test_root_is_refused_with_status_0(v2: Place, monkeypatch: pytest.MonkeyPatc
         assert ensure_init(v2.ws).changed
 
 
+def test_root_drops_to_the_projects_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it really is: where nobody can get at this Python, that is said; else it all is theirs."""
+    monkeypatch.setattr(who, "choose", GENUINE[0])
+    monkeypatch.setattr(who, "check_reach", GENUINE[1])
+    base = Path(tempfile.mkdtemp(prefix="oejail-test-", dir="/tmp"))
+    try:
+        base.chmod(0o755)
+        trees.remotes(base / "remotes", trees.V2)
+        there = Place(base / "p", base / "remotes")
+        nobody = pwd.getpwnam("nobody")
+        owner = nobody.pw_uid if os.geteuid() == 0 else os.geteuid()
+        if os.geteuid() == 0:
+            files.give(base, nobody.pw_uid, nobody.pw_gid)
+        try:
+            there.all()
+        except PrerequisiteMissing as error:
+            where = Path(error.message.partition(":")[0])
+            assert os.geteuid() == 0 and where in Path(sys.executable).resolve().parents
+            assert not where.stat().st_mode & 0o001
+        else:
+            assert there.compiled["machine"] == "qemu-aarch64"
+            assert {path.lstat().st_uid for path in base.rglob("*")} == {owner}
+    finally:
+        shutil.rmtree(base)
+
+
 STEP = """
 import os, sys
 from pathlib import Path
@@ -466,8 +496,6 @@ def test_killed_in_the_middle_of_a_checkout(v2: Place) -> None:
 def test_interrupted_while_it_wrote_compile_yaml(
     v2: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from oejail import files
-
     v2.all()
     v2.write("features: [mcs/jailhouse, systemd]\nlocal_conf: ['MINE = \"1\"']\n")
     genuine = files.atomic_write
