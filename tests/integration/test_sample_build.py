@@ -13,6 +13,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from oejail import cells
+from oejail.workspace import inmate
 from tests.support import sample_build as support
 from tests.support.sample_build import TARGETS, SampleBuild
 
@@ -241,6 +242,20 @@ def test_clean_removes_what_one_recipe_made(sample_copy: SampleBuild) -> None:
     assert list(sample_copy.build_dir.glob("tmp/work/*/jailhouse-freertos/*")) == []
     assert sample_copy.bitbake("jailhouse-freertos").ok
     assert "jailhouse-freertos:do_compile" in sample_copy.tasks_run()
+
+
+def test_an_inmate_of_ones_own(sample_copy: SampleBuild) -> None:
+    """What `oejail new inmate` makes is ready to build."""
+    inmate.render_inmate("blinky", "baremetal", sample_copy.src / "meta-blinky")
+    compile_yaml = sample_copy.build_dir / "compile.yaml"
+    text = compile_yaml.read_text()
+    compile_yaml.write_text(text.replace('"meta-oejail"', '"meta-oejail", "meta-blinky"'))
+    result = sample_copy.bitbake("blinky")
+    assert result.ok, result.stdout
+    made = sample_copy.packaged("blinky.bin")
+    assert made.parent.parts[-4:] == ("usr", "share", "jailhouse", "inmates")
+    assert b"blinky: tick " in made.read_bytes()
+    assert (sample_copy.images / "blinky.bin").read_bytes() == made.read_bytes()
 
 
 def test_bitbake_says_its_version(sample_build: SampleBuild) -> None:

@@ -49,7 +49,7 @@ def oejail_event_fields(event):
             "setscene": setscene,
             "stats": {
                 name: value
-                for name, value in sorted(vars(get("stats")).items())
+                for name, value in sorted(getattr(get("stats"), "__dict__", {}).items())
                 if isinstance(value, int)
             },
         }
