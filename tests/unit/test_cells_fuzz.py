@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import tracemalloc
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from oejail.cells import CellFormatError, decode, encode, shipped, shipped_names
 from tests.support.cell_values import LAYOUTS
 
-MUTATIONS = 10_000
+MUTATIONS = int(os.environ.get("OEJAIL_TEST_MUTATIONS", "10000"))
+"""`make soak` sets a million."""
 
 GENUINE = [
     encode(shipped(name), layout=family, revision=revision, arch="arm64")
