@@ -38,7 +38,8 @@ _ERROR = re.compile(
 )
 # BitBake says of every failed task that it failed: true, and no help.
 _NOISE = re.compile(
-    r"^(?:DEBUG: |NOTE: |Log data follows|Summary: |WARNING: (?:exit code|.*/run\.do_\w+)"
+    r"^(?:DEBUG: |NOTE: |.*nativesdk (?:init|not |sysroot|dir)"  # the last is oebuild's remark
+    r"|Log data follows|Summary: |WARNING: (?:exit code|.*/run\.do_\w+)"
     r"|ERROR: Parsing halted due to errors"
     r"|ERROR: (?:Execution of '.*/run\.|Error executing a python function"
     r"|Logfile of failure stored|Task \(.*\) failed with exit code)"
@@ -82,6 +83,12 @@ def _unexplained(track: Track, ending: str) -> causes.Found:
             f"BitBake ended without a word to oejail ({ending}): it did not start, or its"
             " configuration lacks the layer meta-oejail",
             "oejail generate, oejail layers show",
+        )
+    if track.succeeded:
+        return causes.Found(
+            "errors-logged",
+            f"BitBake built what was asked for, but logged an error ({ending})",
+            "mend what it names, or see why it is no error",
         )
     if track.build is None:
         return causes.Found(
@@ -128,10 +135,11 @@ def read_log(path: Path, owner: int) -> Iterator[str]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode) or info.st_uid != owner:
+        os.close(descriptor)
+        return
     with os.fdopen(descriptor, "rb") as stream:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode) or info.st_uid != owner:
-            return
         left = _MAX_LOG
         while left > 0 and (raw := stream.readline(65536)):
             left -= len(raw)
@@ -180,7 +188,7 @@ def error(failures: Sequence[Failure]) -> BuildFailed:
     details = list(first.lines)
     if first.recipe:
         words = next((line for line in first.lines if _ERROR.search(line)), first.cause)
-        words = words.removeprefix("ERROR: ").removeprefix("Exception: ").strip()
+        words = words.removeprefix("ERROR: ").removeprefix("Exception: ").strip(" :")
         said = words if len(words) <= _MAX_HEAD else said
         details.append(f"probable cause: {first.cause}")
     if first.logfile:

@@ -86,9 +86,10 @@ def task_log(ws: Workspace, recipe: str, task: str | None = None) -> Path:
 def lines(path: Path) -> Iterator[str]:
     """The lines of a log, made fit for a terminal. Raises OSError; a link or FIFO is refused."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageFault(f"{path}: not a regular file")
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UsageFault(f"{path}: not a regular file")
         while raw := stream.readline(65536):
             yield printable(raw.decode("utf-8", "replace").rstrip("\r\n"), 65536)
 

@@ -85,24 +85,17 @@ class Lines:
         for line in self.failures.new(track):
             self.say(line)
         now = self.clock()
-        if track.phase != self.phase:
-            self.phase = track.phase
-            if track.phase in ("parsing", "running"):
-                self._line(track, now)
-                return
-        if track.phase == "finished":
-            return
         step = 100 * track.done // track.total // STEP if track.total else 0
-        if now - self.last >= HEARTBEAT or (step > self.step and now - self.last >= APART):
+        begins = track.phase != self.phase and track.phase in ("parsing", "running")
+        further = step > self.step and now - self.last >= APART
+        self.phase = track.phase
+        if track.phase != "finished" and (begins or further or now - self.last >= HEARTBEAT):
             self.step = step
-            self._line(track, now)
+            self.last = now
+            self.say(f"build: {describe(track)}, {duration(now - self.began)}{running(track)}")
 
     def close(self) -> None:
         """Nothing is left to do."""
-
-    def _line(self, track: Track, now: float) -> None:
-        self.last = now
-        self.say(f"build: {describe(track)}, {duration(now - self.began)}{running(track)}")
 
 
 class Bar:
