@@ -10,7 +10,6 @@ found by comparing with what was generated before, and goes over into the new on
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +18,8 @@ from typing import Any
 
 from oejail import files, oebuild
 from oejail.errors import ConfigError, UsageFault
-from oejail.log import logger
 from oejail.workspace import features, sources
+from oejail.workspace.compileyaml import carry_over, edit, follow, parts, statements
 from oejail.workspace.features import Offer
 from oejail.workspace.model import Outcome, Workspace
 from oejail.yamltext import read_mapping
@@ -80,7 +79,7 @@ def ensure_generated(ws: Workspace) -> Outcome:
     else:
         _refuse_foreign(ws, recipe)
         fresh = _generate(ws, offer, recipe)
-        layers, conf = _parts(fresh)
+        layers, conf = parts(fresh)
         text = carry_over(old, fresh, known=(*record.layers, *record.local_conf, *record.own))
         done.append(f"generated {ws.build_dir.name}/compile.yaml: {reason}")
     own = _own_lines(ws, offer, chosen, edit(text, drop=record.own))
@@ -88,7 +87,7 @@ def ensure_generated(ws: Workspace) -> Outcome:
     if text != old:
         # In this order, so that the next run finishes what a kill leaves half done.
         _write_record(ws, _Record(None, record.layers, record.local_conf, record.own))
-        _follow_in_conf(ws, _parts(old)[1], _parts(text)[1])
+        _follow_in_conf(ws, parts(old)[1], parts(text)[1])
         files.make_directory(ws.build_dir)
         files.atomic_write(ws.compile_yaml, text, mode=0o600)
         if reason is None:
@@ -126,7 +125,7 @@ def _own_lines(ws: Workspace, offer: Offer, chosen: Sequence[str], others: str) 
     `others` is compile.yaml without them.
     """
     declared = ws.project.config.local_conf
-    lines = [*features.jailhouse_lines(offer, chosen, declared, _parts(others)[1]), EVENTS_LINE]
+    lines = [*features.jailhouse_lines(offer, chosen, declared, parts(others)[1]), EVENTS_LINE]
     if ws.tree == "sample":
         from oejail.workspace import sample
 
@@ -246,117 +245,6 @@ def _ensure_repositories(ws: Workspace) -> str | None:
                 hint="complete the tree; oejail does not fetch into somebody else's",
             )
     return None
-
-
-# Editing compile.yaml: pure, text in, text out. A statement is one line of local.conf with the
-# lines that a backslash at its end joins to it.
-
-
-def statements(text: str) -> tuple[str, ...]:
-    """The statements of `text`, without blank lines and the white space around each line."""
-    found: list[str] = []
-    joined = False
-    for line in text.splitlines():
-        stripped = line.strip()
-        if joined:
-            found[-1] += "\n" + stripped
-        elif stripped:
-            found.append(stripped)
-        joined = stripped.endswith("\\") and bool(found)
-    return tuple(found)
-
-
-def edit(text: str, *, drop: Sequence[str] = (), add: Sequence[str] = ()) -> str:
-    """A compile.yaml with the statements `drop` taken out of local_conf and `add` at its end.
-
-    What stands there already stays where it is; when nothing changes, not a byte does.
-    """
-    conf = str(_load(text).get("local_conf") or "")
-    changed = follow(conf, [s for s in drop if s not in add], add)
-    return text if changed == conf else _with(text, {"local_conf": changed})
-
-
-def carry_over(old: str, fresh: str, *, known: Sequence[str] = ()) -> str:
-    """`fresh` with what was added to `old` by hand: layers and statements that are not `known` to
-    come from oebuild or oejail."""
-    if not old:
-        return fresh
-    old_layers, old_conf = _parts(old)
-    layers, conf = _parts(fresh)
-    more_layers = [x for x in old_layers if x not in {*known, *layers}]
-    more_conf = [x for x in old_conf if x not in {*known, *conf}]
-    changes: dict[str, Any] = {}
-    if more_layers:
-        logger.info("generate: kept layers %s", ", ".join(more_layers))
-        changes["layers"] = [*layers, *more_layers]
-    if more_conf:
-        logger.info("generate: kept lines for local.conf: %s", "; ".join(more_conf))
-        changes["local_conf"] = follow(str(_load(fresh).get("local_conf") or ""), (), more_conf)
-    return _with(fresh, changes) if changes else fresh
-
-
-def _parts(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Layers and statements of local.conf of a compile.yaml; of an empty text none."""
-    data = _load(text) if text else {}
-    return tuple(map(str, data.get("layers") or ())), statements(str(data.get("local_conf") or ""))
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML  # what oebuild writes the file with
-
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    return yaml
-
-
-def _load(text: str) -> Any:
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        data = _yaml().load(text)
-    except (YAMLError, RecursionError, ValueError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise ConfigError(f"compile.yaml: oebuild cannot read it: {words}") from None
-    if not isinstance(data, dict):
-        raise ConfigError("compile.yaml: not a mapping (KEY: VALUE lines)")
-    return data
-
-
-def _with(text: str, changes: dict[str, Any]) -> str:
-    from ruamel.yaml.scalarstring import LiteralScalarString
-
-    data = _load(text)
-    for key, value in changes.items():
-        data[key] = LiteralScalarString(value) if isinstance(value, str) else value
-    out = io.StringIO()
-    _yaml().dump(data, out)
-    return out.getvalue()
-
-
-def follow(text: str, before: Sequence[str], after: Sequence[str]) -> str:
-    """Lines of local.conf, `text`, brought from `before` to `after`.
-
-    Only statements that went or came are touched; the rest, a user's lines too, stays as it is.
-    """
-    gone, new = set(before) - set(after), [s for s in after if s not in before]
-    kept: list[str] = []
-    present: set[str] = set()
-    block: list[str] = []
-    for line in text.splitlines(keepends=True):
-        block.append(line)
-        if line.rstrip().endswith("\\"):
-            continue
-        statement = "\n".join(part.strip() for part in block)
-        if statement not in gone:
-            kept += block
-            present.add(statement)
-        block = []
-    kept += block
-    missing = [s for s in new if s not in present]
-    if missing and kept and not kept[-1].endswith("\n"):
-        kept.append("\n")
-    return "".join(kept) + "".join(f"{s}\n" for s in missing)
 
 
 def _follow_in_conf(ws: Workspace, before: Sequence[str], after: Sequence[str]) -> None:

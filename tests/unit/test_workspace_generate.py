@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oejail.errors import ConfigError
-from oejail.workspace.generate import carry_over, edit, follow, statements
+from oejail.workspace.compileyaml import carry_over, edit, follow, statements
 
 TEXT = """\
 build_in: host
