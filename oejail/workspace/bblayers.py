@@ -95,9 +95,9 @@ class Document:
             for seen in oebuild_editor.scan(text).seen
         }
         gone = {self.scope.expand(word.text) for word in self.variable.removed()}
-        self.layers = [
-            layer for layer in map(self._layer, self.variable.words()) if layer.expanded not in gone
-        ]
+        self.named = [self._layer(word) for word in self.variable.words()]
+        """What the assignments name, before `:remove`."""
+        self.layers = [layer for layer in self.named if layer.expanded not in gone]
 
     def _check(self, statement: Statement) -> None:
         where = f"{self.path}:{statement.line}"
@@ -187,7 +187,7 @@ def edit(
 
 def _with(document: Document, spelling: str) -> Document:
     key = document.key(spelling)
-    layers = document.having(key)
+    layers = [layer for layer in document.named if key in layer.keys]
     banned = [w for w in document.variable.removed() if w.statement and document.key(w.text) == key]
     if len(layers) == 1 and layers[0].seen and layers[0].word.text == spelling and not banned:
         return document

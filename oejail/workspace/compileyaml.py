@@ -119,3 +119,8 @@ def follow(text: str, before: Sequence[str], after: Sequence[str]) -> str:
     if missing and kept and not kept[-1].endswith("\n"):
         kept.append("\n")
     return "".join(kept) + "".join(f"{s}\n" for s in missing)
+
+
+def with_layers(text: str, layers: Sequence[str]) -> str:
+    """A compile.yaml whose `layers:` are these; the same text when they are so already."""
+    return text if parts(text)[0] == tuple(layers) else changed(text, {"layers": list(layers)})
