@@ -18,6 +18,7 @@ from typing import Any
 
 from oejail import files, oebuild
 from oejail.errors import ConfigError, UsageFault
+from oejail.log import logger
 from oejail.workspace import features, sources
 from oejail.workspace.compileyaml import carry_over, edit, follow, parts, statements
 from oejail.workspace.features import Offer
@@ -87,7 +88,16 @@ def ensure_generated(ws: Workspace) -> Outcome:
     if text != old:
         # In this order, so that the next run finishes what a kill leaves half done.
         _write_record(ws, _Record(None, record.layers, record.local_conf, record.own))
-        _follow_in_conf(ws, parts(old)[1], parts(text)[1])
+        (old_layers, old_conf), (new_layers, new_conf) = parts(old), parts(text)
+        _follow_in_conf(ws, old_conf, new_conf)
+        if (ws.build_dir / "conf" / "bblayers.conf").exists():
+            for layer in [layer for layer in old_layers if layer not in new_layers]:
+                logger.warning(
+                    "%s is no longer asked for, but conf/bblayers.conf may list it: "
+                    "oejail layers remove %s",
+                    layer,
+                    layer,
+                )
         files.make_directory(ws.build_dir)
         files.atomic_write(ws.compile_yaml, text, mode=0o600)
         if reason is None:
