@@ -209,6 +209,7 @@ def _render(template: str, inmate: Inmate, **more: str) -> str:
         layer_dir=inmate.layer_dir,
         machines="|".join(inmate.machines or (inmate.platform.machine,)),
         series=" ".join(inmate.series),
+        root=cells.root,
         cell=cells.inmates[0] if cells.inmates else "CELL",
         **more,
     )
