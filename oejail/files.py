@@ -21,6 +21,17 @@ from oejail.errors import ConfigError, UsageFault, WorkspaceBusy
 MIB = 1 << 20
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an OSError from the block that names no file the name `path` (write() gives none)."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def sha256_bytes(data: bytes) -> str:
     """SHA-256 of `data` as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()

@@ -28,7 +28,7 @@ from oejail.artifacts.places import Places
 from oejail.cells import Cell, RootCell, decode
 from oejail.cells.regions import load_address
 from oejail.errors import BuildFailed
-from oejail.files import MIB, atomic_directory, read_limited
+from oejail.files import MIB, atomic_directory, naming, read_limited
 from oejail.log import logger
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def collect(build_dir: Path, platform: Platform, wanted: SetSpec, out: Path) -> 
         if choice is not None:
             choices[key] = choice
     _require(found, wanted, choices)
-    with atomic_directory(out) as fresh:
+    with naming(out), atomic_directory(out) as fresh:
         artifacts = [_take(reader, choice, fresh) for choice in choices.values()]
         chosen = _collected_set(fresh, platform, wanted)
         artifacts += layout.write_own(fresh, chosen)

@@ -27,6 +27,7 @@ from oejail.files import (
     atomic_write,
     give,
     make_directory,
+    naming,
     read_limited,
     sha256_bytes,
     sha256_file,
@@ -210,21 +211,17 @@ def _replacing(destination: Path) -> Iterator[BinaryIO]:
     bundle does: a kill in between leaves a bundle without digest, never one with a wrong digest.
     """
     partial = destination.with_name(f".{destination.name}.partial")
-    try:
-        with _locked(partial) as stream:
-            try:
-                yield stream
-                stream.flush()
-                os.fchmod(stream.fileno(), 0o644)
-                os.fsync(stream.fileno())
-                sidecar(destination).unlink(missing_ok=True)
-                partial.rename(destination)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        error.filename = error.filename or str(destination)
-        raise
+    with naming(destination), _locked(partial) as stream:
+        try:
+            yield stream
+            stream.flush()
+            os.fchmod(stream.fileno(), 0o644)
+            os.fsync(stream.fileno())
+            sidecar(destination).unlink(missing_ok=True)
+            partial.rename(destination)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
     if os.geteuid() == 0:
         owner = destination.parent.stat()
         give(destination, owner.st_uid, owner.st_gid)

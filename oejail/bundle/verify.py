@@ -26,7 +26,7 @@ from oejail.bundle.pack import sidecar
 from oejail.bundle.rules import finding
 from oejail.checks.finding import Finding, any_fails, sort
 from oejail.errors import ConfigError, UsageFault
-from oejail.files import open_regular, read_limited, sha256_bytes
+from oejail.files import naming, open_regular, read_limited, sha256_bytes
 
 _CHECKED = ("module", "firmware", "tool", "kernel", "root-cell", "cell", "image", "inmate")
 """Roles of the files that the rules look at."""
@@ -60,6 +60,7 @@ def examine(path: Path) -> Verification:
     """As `verify`, with what the bundle says it is."""
     with open_bundle(path) as stream, ExitStack() as stack:
         unpacked = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oejail-")))
+        stack.enter_context(naming(unpacked))
         seen = _Seen(unpacked)
         whole = seen.read(stream)
         _compare_sidecar(path, seen)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -20,6 +21,7 @@ from oejail.files import (
     give,
     make_directory,
     mark_cache,
+    naming,
     read_limited,
     relative_inside,
     remove_tree,
@@ -197,3 +199,12 @@ with Lock(Path({str(path)!r}), "up"):
                 break
         except WorkspaceBusy:
             assert time.monotonic() < deadline
+
+
+def test_an_error_without_a_file_gets_one(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path)
+    with pytest.raises(FileNotFoundError) as other, naming(tmp_path):
+        (tmp_path / "none").read_bytes()
+    assert other.value.filename == str(tmp_path / "none")
