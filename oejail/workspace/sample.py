@@ -231,11 +231,15 @@ def _bitbake_library() -> tuple[dict[str, Path], str]:
     library: dict[str, Path] = {}
     record = []
     for file in wheel.files or ():
-        if file.parts[0] != "bb" or file.parts[1] == "tests" or file.suffix == ".pyc":
+        if file.parts[0] == "bb" and file.parts[1] != "tests" and file.suffix != ".pyc":
+            target = f"{_LIBRARY}/{'/'.join(file.parts[1:])}"
+        elif "licenses" in file.parts:
+            target = f"bitbake/{file.name}"
+        else:
             continue
-        library[f"{_LIBRARY}/{'/'.join(file.parts[1:])}"] = Path(str(file.locate()))
+        library[target] = Path(str(file.locate()))
         record.append(f"{file} {file.hash.value if file.hash else ''}")
-    if not library:
+    if f"{_LIBRARY}/__init__.py" not in library:
         raise PrerequisiteMissing(
             f"BitBake: bitbake-setup {wheel.version} lists no library bb", hint=_EXTRAS
         )

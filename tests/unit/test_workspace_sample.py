@@ -74,7 +74,7 @@ def test_two_repositories_whose_manifest_fits(laid_out: Path) -> None:
 def test_every_file_of_samples_is_in_it(laid_out: Path) -> None:
     root = data_dir("samples")
     there = contents(laid_out)
-    for path in root.rglob("*"):
+    for path in root.glob("yocto-*/**/*"):
         if path.is_file() and "__pycache__" not in path.parts:
             name = str(path.relative_to(root))
             assert name in there
@@ -89,6 +89,8 @@ def test_bitbakes_library_is_the_wheels(laid_out: Path) -> None:
         if file.parts[0] == "bb" and file.suffix == ".py" and file.parts[1] != "tests":
             copied = library.joinpath(*file.parts[1:])
             assert copied.read_bytes() == Path(str(file.locate())).read_bytes()
+    licence = (laid_out / "yocto-poky/bitbake/LICENSE.GPL-2.0-only").read_text()
+    assert "GNU GENERAL PUBLIC LICENSE" in licence
     assert not list(laid_out.rglob("__pycache__"))
     assert not list(laid_out.rglob("*.pyc"))
 
