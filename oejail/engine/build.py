@@ -39,8 +39,10 @@ comes at once, else it ends without a word. It is then asked again; that costs a
 # 64 KiB there both wait for ever. BASH_ENV is expanded when it is read, what comes out not again.
 _ENVIRONMENT = {
     "BASH_ENV": "$OEJAIL_BASH_ENV",
-    "OEJAIL_BASH_ENV": str(Path(__file__).with_name("merge-stderr.bash")),
+    "OEJAIL_BASH_ENV": str(Path(__file__).with_name("build.bash")),
 }
+BITBAKE_STARTS = "oejail: bitbake starts"
+"""The line that build.bash puts before BitBake's output."""
 
 
 def build(ws: Workspace, targets: Sequence[str], *, progress: bool = True) -> BuildResult:

@@ -189,7 +189,8 @@ def error(failures: Sequence[Failure]) -> BuildFailed:
     if first.recipe:
         words = next((line for line in first.lines if _ERROR.search(line)), first.cause)
         words = words.removeprefix("ERROR: ").removeprefix("Exception: ").strip(" :")
-        said = words if len(words) <= _MAX_HEAD else said
+        if first.id not in ("killed", "disk-full") and len(words) <= _MAX_HEAD:
+            said = words
         details.append(f"probable cause: {first.cause}")
     if first.logfile:
         details.append(f"log: {first.logfile}")

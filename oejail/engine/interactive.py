@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from oejail import oebuild, terminal
-from oejail.engine.build import require_build_dir, run_bitbake
+from oejail.engine.build import BITBAKE_STARTS, require_build_dir, run_bitbake
+from oejail.engine.text import printable
 from oejail.errors import ChildFailed, PrerequisiteMissing, UsageFault
 from oejail.log import logger
 from oejail.workspace.model import Workspace
@@ -19,24 +21,31 @@ _INIT_FAILED = 97  # as shell.bash says it
 def bitbake(ws: Workspace, args: Sequence[str], say: Callable[[str], None]) -> None:
     """Run `bitbake ARGS` in the build directory; `say` gets each line of its output.
 
-    Raises UsageFault without arguments, ChildFailed when BitBake does not end with status 0.
+    Raises UsageFault without arguments, ChildFailed when BitBake does not start, or not end with
+    status 0.
     """
     if not args:
         raise UsageFault("no arguments for bitbake", hint="oejail bitbake -- --help shows them")
-    pending = True  # oebuild's own remarks come first and are no answer
+    before: list[str] = []  # what oebuild and the tree's scripts say is no answer of BitBake's
+    started = False
 
     def reader(_stream: str, line: str) -> None:
-        nonlocal pending
+        nonlocal started
         _, text = oebuild.said(line)
-        pending = pending and "nativesdk" in text
-        if pending:
-            logger.debug("| %s", text)
-        else:
+        if started:
             say(text)
+        elif text == BITBAKE_STARTS:
+            started = True
+        else:
+            logger.debug("| %s", printable(text))
+            before.append(printable(text, 300))
 
     result = run_bitbake(ws, args, reader=reader)
+    what = f"bitbake {shlex.join(args)[:200]}"
+    if not started:
+        raise ChildFailed(f"{what}: did not start ({result.describe()})", details=before[-10:])
     if not result.ok:
-        raise ChildFailed(f"bitbake {' '.join(args)[:200]}: {result.describe()}")
+        raise ChildFailed(f"{what}: {result.describe()}")
 
 
 def shell(ws: Workspace) -> None:
