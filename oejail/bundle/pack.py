@@ -24,13 +24,13 @@ from oejail.bundle.manifest import FileEntry, Jailhouse, Manifest, Tools
 from oejail.checks.finding import Finding
 from oejail.errors import BuildFailed, ConfigError, UsageFault, WorkspaceBusy
 from oejail.files import (
-    atomic_write,
     give,
     make_directory,
     naming,
     read_limited,
     sha256_bytes,
     sha256_file,
+    sync_directory,
 )
 
 
@@ -95,8 +95,10 @@ def pack(
             raise UsageFault(
                 f"{out_dir}: {total} bytes shrink to {hashed.size}; verify would take it for a bomb"
             )
-    sha256 = hashed.sha256.hexdigest()
-    atomic_write(sidecar(destination), f"{sha256}  {destination.name}\n", 0o644)
+        sha256 = hashed.sha256.hexdigest()
+        digest_file = _partial(sidecar(destination))
+        digest_file.unlink(missing_ok=True)  # of a killed run, or somebody's link
+        digest_file.write_text(f"{sha256}  {destination.name}\n")
     return PackResult(destination, sha256, manifest.digest(head), hashed.size)
 
 
@@ -202,29 +204,39 @@ class _Hashing:
         return self._stream.write(data)
 
 
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
 @contextlib.contextmanager
 def _replacing(destination: Path) -> Iterator[BinaryIO]:
     """A stream to a file that becomes `destination` when the block ends well.
 
-    The partial file has one fixed name, so that what a killed run left is taken over, not piled
-    up; a lock tells a killed run from one that is at work. The old digest goes before the old
-    bundle does: a kill in between leaves a bundle without digest, never one with a wrong digest.
+    The block also writes the partial file of the digest. Partial files have fixed names, so that
+    what a killed run left is taken over, not piled up; a lock tells a killed run from one that is
+    at work. The old digest goes before the old bundle does: a kill in between leaves a bundle
+    without digest, never one with a wrong digest.
     """
-    partial = destination.with_name(f".{destination.name}.partial")
+    partial, digest = _partial(destination), _partial(sidecar(destination))
     with naming(destination), _locked(partial) as stream:
         try:
             yield stream
             stream.flush()
             os.fchmod(stream.fileno(), 0o644)
+            digest.chmod(0o644)
+            if os.geteuid() == 0:
+                owner = destination.parent.stat()
+                for path in (partial, digest):
+                    give(path, owner.st_uid, owner.st_gid)
             os.fsync(stream.fileno())
             sidecar(destination).unlink(missing_ok=True)
             partial.rename(destination)
+            digest.rename(sidecar(destination))
+            sync_directory(destination.parent)
         except BaseException:
             partial.unlink(missing_ok=True)
+            digest.unlink(missing_ok=True)
             raise
-    if os.geteuid() == 0:
-        owner = destination.parent.stat()
-        give(destination, owner.st_uid, owner.st_gid)
 
 
 def _locked(partial: Path) -> BinaryIO:

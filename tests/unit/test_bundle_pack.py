@@ -322,4 +322,7 @@ def test_a_link_in_the_place_of_the_partial_file_is_not_followed(out: Path, tmp_
     (tmp_path / ".b.tar.zst.partial").symlink_to(victim)
     with pytest.raises(OSError, match=r"b\.tar\.zst"):
         bundles.packed(out, tmp_path / "b.tar.zst")
+    (tmp_path / ".b.tar.zst.partial").unlink()
+    (tmp_path / ".b.tar.zst.sha256.partial").symlink_to(victim)
+    assert bundle.verify(bundles.packed(out, tmp_path / "b.tar.zst").path) == []
     assert victim.read_bytes() == b"precious"
