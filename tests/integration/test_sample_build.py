@@ -13,7 +13,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from oejail import cells
-from oejail.workspace import inmate
+from oejail.workspace import inmate, sample
 from tests.support import sample_build as support
 from tests.support.sample_build import TARGETS, SampleBuild
 
@@ -202,6 +202,24 @@ def test_a_build_again_does_nothing_and_an_edit_only_its_recipe(sample_copy: Sam
     after = sample_copy.images.joinpath("FreeRTOS.bin").read_bytes()
     assert b": tick " in before and b": tock " in after and b": tick " not in after
     assert sample_copy.packaged("FreeRTOS.bin").read_bytes() == after
+
+
+def test_the_compilers_version_counts_and_its_place_does_not(
+    sample_copy: SampleBuild, tmp_path: Path
+) -> None:
+    moved = tmp_path / "another place"
+    moved.mkdir()
+    zig = sample.find_zig()
+    if zig is not None:
+        (moved / "zig").symlink_to(zig.program)
+    conf = sample_copy.build_dir / "conf/local.conf"
+    conf.write_text(conf.read_text() + f'SAMPLE_TOOLCHAIN_PATH = "{moved}"\n')
+    assert sample_copy.bitbake("jailhouse-freertos").ok
+    assert sample_copy.tasks_run() == []
+    kind = sample.cross_compiler().kind
+    conf.write_text(conf.read_text() + f'SAMPLE_TOOLCHAIN = "{kind}-99"\n')
+    assert sample_copy.bitbake("jailhouse-freertos").ok
+    assert "jailhouse-freertos:do_compile" in sample_copy.tasks_run()
 
 
 def test_a_failing_compile_says_where_and_why(sample_copy: SampleBuild) -> None:

@@ -32,6 +32,7 @@ base_do_configure() {
 }
 
 do_compile[dirs] = "${B}"
+do_compile[vardeps] = "SAMPLE_TOOLCHAIN"
 do_compile[file-checksums] = "${COREBASE}/scripts/elf-to-flat:True"
 addtask compile after do_configure
 base_do_compile() {

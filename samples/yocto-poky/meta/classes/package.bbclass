@@ -63,6 +63,7 @@ def package_write(path, text):
 
 do_package[cleandirs] = "${PKGD} ${PKGDEST}"
 do_package[dirs] = "${B}"
+do_package[vardeps] = "SAMPLE_TOOLCHAIN"
 addtask package after do_install
 python do_package() {
     import shutil
