@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oejail.cells import ArmPlatform, RootCell
-from oejail.cells.names import COMM_REGION, IO, ROOTSHARED
+from oejail.cells.names import COMM_REGION, EXECUTE, IO, LOADABLE, ROOTSHARED
 from oejail.cells.regions import is_exclusive_ram, ivshmem_devices, ivshmem_regions
 from oejail.checks.finding import ERROR, WARNING
 from oejail.checks.model import SetInput
@@ -57,8 +57,11 @@ def _not_in_root(given: SetInput, devices: bool) -> Iterator[tuple[str, Range, i
     if root is None:
         return
     have = Union(Range(r.phys_start, r.phys_end) for r in root.cell.memory)
+    # On x86 no flag tells devices from RAM; what holds code or is loaded is RAM there.
+    arm = isinstance(root.platform, ArmPlatform)
     for where, place, flags in _regions(given):
-        if bool(flags & IO) == devices and (missing := have.missing(place)):
+        device = bool(flags & IO) if arm else not flags & (EXECUTE | LOADABLE)
+        if device == devices and (missing := have.missing(place)):
             yield where, place, missing
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from oejail.cells import IommuUnit, MemoryRegion, PciCap, PciDevice, encode
+from oejail.artifacts.identify import Identity
+from oejail.cells import IommuUnit, MemoryRegion, PciCap, PciDevice, X86Platform, encode
 from oejail.cells import names as n
-from oejail.checks import RULES, SetInput, check_set
+from oejail.checks import RULES, FileInput, InmateInput, SetInput, check_set
 from tests.support.check_sets import (
     IMAGE,
     RELEASE,
@@ -383,3 +384,15 @@ def test_gicr_frames_are_counted_by_cpu() -> None:
     after = MemoryRegion(frame + 0x2_0000, 1 << 40, 4096, n.READ | n.IO)
     assert "memory-intercepted" in found(with_cell(lambda c: more_memory(c, inside)))
     assert "memory-intercepted" not in found(with_cell(lambda c: more_memory(c, after)))
+
+
+def test_on_x86_no_flag_tells_a_device() -> None:
+    """A PCI device's registers have no IO flag there; what is not executable is no RAM."""
+    registers = MemoryRegion(0xFEBC_0000, 0xFEBC_0000, 0x2_0000, n.READ | n.WRITE)
+    cell = more_memory(replace(cell_value(), irqchips=(), pci_devices=()), registers)
+    root = replace(root_value(), arch="x86", platform=X86Platform())
+    given = SetInput(
+        root=FileInput("root.cell", Identity("root-cell", 0, detail=root)),
+        inmates=(InmateInput(cell_file("cell.cell", cell)),),
+    )
+    assert found(given) == {"device-not-root"}
