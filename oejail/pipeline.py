@@ -9,6 +9,7 @@ the same command continues after a kill at any point.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import time
@@ -28,7 +29,31 @@ if TYPE_CHECKING:
     from oejail.project import Project
     from oejail.workspace.model import Workspace
 
-STAGES = ("init", "update", "generate", "layers", "build", "collect", "check", "bundle", "verify")
+_CHOICES = ("--engine", "--build-user")
+READS = {
+    "init": ("tree", "oebuild", "sources", "workspace", "build_user", *_CHOICES),
+    "update": ("tree", "sources", "mirrors", "workspace", "build_user", *_CHOICES),
+    "generate": (
+        *("platform", "rtos", "features", "local_conf", "build_name", "engine", "workspace"),
+        *_CHOICES,
+    ),
+    "layers": ("layers", "build_name", "engine", "workspace", *_CHOICES),
+    "build": (
+        "targets",
+        "build_name",
+        "engine",
+        "workspace",
+        "build_user",
+        "--no-image",
+        *_CHOICES,
+    ),
+    "collect": ("platform", "rtos", "cells", "targets", "build_name", "workspace", "--engine"),
+    "check": ("platform", "waive"),
+    "bundle": ("name", "release", "platform", "tree", "waive", "bundle"),
+    "verify": (),
+}
+"""The stages in order, each with the keys of oejail.yaml and the options that it depends on."""
+STAGES = tuple(READS)
 
 
 @dataclass(frozen=True)
@@ -76,8 +101,8 @@ def up(root: Path, options: Options) -> Path | None:
         run.state.forget(stage)
         began = time.monotonic()
         outcome: Outcome = getattr(run, stage)()
-        reads = [f"file:{root / 'oejail.yaml'}", "value:oejail", *run.COMMON, *outcome.reads]
-        run.state.record(stage, reads, outcome.writes, run.values, outcome.note)
+        reads = [f"value:{name}" for name in ("oejail", *READS[stage])]
+        run.state.record(stage, [*reads, *outcome.reads], outcome.writes, run.values, outcome.note)
         seconds = time.monotonic() - began
         logger.info(
             "%-9s done in %.1f s%s", stage, seconds, f": {outcome.note}" * bool(outcome.note)
@@ -104,21 +129,31 @@ def _chosen(options: Options, state: State) -> tuple[str, ...]:
 class Run:
     """One run of `up` in the project at `root`. Nouns are made when a stage first needs them."""
 
-    COMMON = ("value:engine", "value:build user", "value:image")
-
     def __init__(self, root: Path, options: Options) -> None:
         self.root = root
         self.options = options
         self.state = State(root / ".oejail" / "state.json")
+        self.state.keep_settings(self._settings)
         self.values: dict[str, Any] = {
+            **self.state.settings,
             "oejail": __version__,
-            "engine": options.engine,
-            "build user": options.build_user,
-            "image": options.image,
+            "--engine": options.engine,
+            "--build-user": options.build_user,
+            "--no-image": not options.image,
         }
         self.collected = root / ".oejail" / "artifacts"
         # What the last build left and is not as it was; asked before its record is dropped.
         self.lost = self.state.altered("build")
+
+    def _settings(self) -> tuple[dict[str, Any], list[Path]]:
+        """What oejail.yaml and the platform say, as plain values, and where."""
+        from oejail import platforms
+
+        project = self.project
+        settings = dataclasses.asdict(project.config)
+        settings["platform"] = dataclasses.asdict(project.platform)
+        file = platforms.file_of(project.config.platform, self.root)
+        return settings, [self.root / "oejail.yaml", file]
 
     def stale(self, stage: str) -> str | None:
         """Why `stage` must run, or None."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,20 +107,41 @@ class State:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: dict[str, Record] = {}
+        self.settings: dict[str, Any] = {}
+        self._settings_files: Facts = {}
         self._git: dict[Path, str] = {}
         try:
             raw = json.loads(path.read_bytes())
             if raw["schema_version"] == SCHEMA:
                 for name, record in raw["stages"].items():
                     self.records[name] = Record(**record)
+                self.settings = dict(raw["settings"])
+                self._settings_files = dict(raw["settings_files"])
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            self.records = {}
+            self.records, self.settings, self._settings_files = {}, {}, {}
 
     def save(self) -> None:
         """Write the file, atomically."""
         stages = {name: vars(record) for name, record in self.records.items()}
-        raw = json.dumps({"schema_version": SCHEMA, "stages": stages}, indent=1, sort_keys=True)
-        atomic_write(self.path, raw)
+        whole = {
+            "schema_version": SCHEMA,
+            "settings": self.settings,
+            "settings_files": self._settings_files,
+            "stages": stages,
+        }
+        atomic_write(self.path, json.dumps(whole, indent=1, sort_keys=True))
+
+    def keep_settings(self, load: Callable[[], tuple[Mapping[str, Any], Iterable[Path]]]) -> None:
+        """See to it that `settings` is what the files of settings say.
+
+        `load` reads them, when one has changed since: it returns the settings and those files.
+        """
+        then = self._settings_files
+        if not then or not all(_same_file(Path(file), then[file]) for file in then):
+            found, read = load()
+            self.settings = json.loads(json.dumps(found))
+            self._settings_files = {str(file): file_fact(file) for file in read}
+            self.save()
 
     def forget(self, stage: str) -> None:
         """Drop a stage's record: it is about to run, and a kill in its middle must show."""

@@ -12,14 +12,15 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
-from oejail import __version__, log
+from oejail import __version__
+from oejail.cli import light
 from oejail.cli.context import context
-from oejail.errors import Exit, OejailError, UsageFault
+from oejail.errors import Exit, Interrupted, OejailError, UsageFault
 
 VERBS = {
     "up": "From nothing to a checked bundle: every stage that is not up to date.",
@@ -108,6 +109,8 @@ def options(
     error, 4 a build or child command failed, 5 the target failed or stayed silent, 6 a
     prerequisite is missing, 7 another oejail holds the project, 130 interrupted.
     """
+    from oejail import log
+
     context.verbosity = -1 if quiet else verbose
     context.color = not no_color and "NO_COLOR" not in os.environ
     context.log_file = log_file
@@ -126,6 +129,8 @@ def _terminated(number: int, _frame: FrameType | None) -> None:
 
 
 def _complain(error: OejailError) -> None:
+    from oejail import log
+
     first, *rest = error.lines()
     log.write_stderr(log.redact(f"oejail: error: {first}"))
     for line in rest:
@@ -152,31 +157,36 @@ _SYSTEM = {
 
 
 def _run(arguments: list[str]) -> int:
+    light.enable()
     try:
-        cast(TyperCommand, typer.main.get_command(app)).main(arguments, prog_name="oejail")
+        typer.main.get_command(app).main(arguments, prog_name="oejail")
     except SystemExit as stop:
+        if stop.code == Exit.INTERRUPTED:  # how Typer ends on a KeyboardInterrupt
+            _complain(Interrupted("interrupted", hint="run the same command again to continue"))
         return stop.code if isinstance(stop.code, int) else int(Exit.DEFECT)
     except OejailError as error:
         _complain(error)
         return int(error.exit_code)
-    except KeyboardInterrupt:
-        log.write_stderr("oejail: interrupted; run the same command again to continue")
-        return int(Exit.INTERRUPTED)
     except OSError as error:
         if error.errno == errno.EPIPE:
             return int(Exit.OK)
         status, hint = _SYSTEM.get(error.errno or 0, (Exit.DEFECT, "oejail -v says more"))
         place = f"{error.filename}: " if error.filename else ""
         _complain(OejailError(f"{place}{error.strerror or error}", hint=hint))
-        log.logger.debug("traceback", exc_info=True)
+        _trace()
         return int(status)
     except Exception as error:  # the one place where a defect is caught, to be said in one line
-        log.write_stderr(
-            f"oejail: defect: {type(error).__name__}: {error} (oejail {__version__}; -v shows where)"
-        )
-        log.logger.debug("traceback", exc_info=True)
+        what = f"defect in oejail {__version__}: {type(error).__name__}: {error}"
+        _complain(OejailError(what, hint="oejail -v VERB shows where"))
+        _trace()
         return int(Exit.DEFECT)
     return int(Exit.OK)
+
+
+def _trace() -> None:
+    from oejail import log
+
+    log.logger.debug("traceback", exc_info=True)
 
 
 def main() -> NoReturn:
@@ -186,7 +196,8 @@ def main() -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _terminated)
     status = _run(sys.argv[1:])
-    log.close()
+    if "oejail.log" in sys.modules:
+        sys.modules["oejail.log"].close()
     try:
         sys.stdout.flush()
     except BrokenPipeError:

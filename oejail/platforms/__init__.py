@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Boards: one YAML file each, here or the user's own."""
 
-from oejail.platforms.load import load, names
+from oejail.platforms.load import file_of, load, names
 from oejail.platforms.model import Platform, Rtos
 
-__all__ = ["Platform", "Rtos", "load", "names"]
+__all__ = ["Platform", "Rtos", "file_of", "load", "names"]

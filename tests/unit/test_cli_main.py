@@ -98,12 +98,13 @@ def test_the_documented_statuses() -> None:
         (
             ZeroDivisionError("oops"),
             1,
-            f"oejail: defect: ZeroDivisionError: oops (oejail {__version__}; -v shows where)\n",
+            f"oejail: error: defect in oejail {__version__}: ZeroDivisionError: oops; "
+            "oejail -v VERB shows where\n",
         ),
         (
             KeyboardInterrupt(),
             130,
-            "oejail: interrupted; run the same command again to continue\n",
+            "oejail: error: interrupted; run the same command again to continue\n",
         ),
     ],
 )
