@@ -80,7 +80,7 @@ whole() {
         (cd "$1" && sha256sum -c - >/dev/null 2>&1)
 }
 
-trap 'rm -rf "$base"/.[nlt]*-$$' EXIT
+trap 'rm -rf "$base"/.[nlt]*-$$ 2>/dev/null' EXIT
 trap 'exit 1' HUP INT TERM
 
 was=$(version "$current")
