@@ -163,7 +163,7 @@ class _Run:
         self.began = time.monotonic()
         self.started = False
         self.ok = False
-        self.interrupted = False
+        self.interrupted = True  # until it has ended: so it stands in the record of a killed run
         self.failures: tuple[Failure, ...] = ()
 
     def go(self, wanted: bool) -> BuildResult:
@@ -190,7 +190,6 @@ class _Run:
                     if ended.returncode <= 0 or not diagnose.silent(self.track, ended.stdout):
                         break
         except Interrupted:
-            self.interrupted = True
             raise Interrupted(
                 "build interrupted: BitBake and all that it started were stopped",
                 hint="run the same command again to continue",
@@ -202,9 +201,9 @@ class _Run:
 
     def judge(self, ended: Result) -> None:
         self.ok = self.track.succeeded and ended.ok
+        self.interrupted = bool(self.track.build and self.track.build.interrupted)
         if self.ok:
             return
-        self.interrupted = bool(self.track.build and self.track.build.interrupted)
         output = [oebuild.said(line)[1] for line in ended.stdout]
         # Without the merge of stderr (a bash that does not know BASH_ENV) it is here.
         output += [oebuild.said(line)[1] for line in ended.stderr]
