@@ -277,7 +277,7 @@ def test_a_full_disk(versions: list[Version], root: Path) -> None:
 
 def test_a_read_only_disk(versions: list[Version], root: Path) -> None:
     one, two, _ = versions
-    read_only = f"cd / && mount -o remount,ro '{root}' && cd '{root}'"
+    read_only = f"cd / && mount -o remount,bind,ro '{root}' && cd '{root}'"
     done = on_tmpfs(root, f"{ash(one, root)} && {read_only} && ! {ash(two, root)} && {STATE}")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].endswith(": cannot be made")
