@@ -256,12 +256,15 @@ def _without(document: Document, layer: str) -> Document:
     for found in document.having(key):
         if found.word.statement is None or len(found.keys) > 1:
             raise _refusal(document, found, f"{layer} is in BBLAYERS through {found.word.text!r}")
+    whole = {layer.word.start for layer in document.named if layer.word.statement}
+    used = {statement.start for statement in document.effective()}
     words = [
         word
         for statement in document.own
         if statement.kind == "assign" and statement.keyword != "remove"
         for word in value_words(statement)
-        if document.key(word.text) == key
+        # In an assignment that counts, only what is a word there too: `.=` may glue.
+        if document.key(word.text) == key and (statement.start not in used or word.start in whole)
     ]
     if not words:
         return document
