@@ -19,10 +19,12 @@ from typing import Any, Literal
 
 from oejail.errors import ConfigError
 from oejail.platforms import Platform
+from oejail.workspace.conf import Variable, statements
 from oejail.yamltext import read_mapping
 
 MCS_V1 = "openeuler-mcs"
 """The v1 feature whose MCS_FEATURES says which pedestal: openamp, unless told otherwise."""
+MCS_V2 = "mcs/jailhouse"
 _SETS_JAILHOUSE = re.compile(r"MCS_FEATURES\s*:?=.*\bjailhouse\b")
 DIRECTORIES = ("features", "nightly-features")
 
@@ -135,18 +137,25 @@ def _one(offer: Offer, platform: Platform, name: str) -> Feature:
 def jailhouse_lines(
     offer: Offer, features: Sequence[str], declared: Sequence[str], present: Sequence[str] = ()
 ) -> list[str]:
-    """Lines for local.conf that make a v1 tree's MCS the one with Jailhouse.
+    """Lines for local.conf that make MCS the one with Jailhouse.
 
-    None where the tree knows by its feature (v2), where oejail.yaml (`declared`) has its own mind,
-    or where compile.yaml (`present`) says so already, past all `?=`.
+    None where oejail.yaml (`declared`) has its own mind, or where compile.yaml (`present`) has it
+    so: on a v1 tree past all `?=`, on a v2 tree by the feature itself. openEuler's own v2 tree
+    writes that feature's `config` as a list, which oebuild passes over without a word, and as an
+    `:append` without a blank: hence the blank here, which keeps the two words apart.
     """
-    if offer.schema != "v1" or MCS_V1 not in features:
-        return []
     if any(line.lstrip().startswith("MCS_FEATURES") for line in declared):
         return []
-    if any(_SETS_JAILHOUSE.match(line) for line in present):
+    if offer.schema == "v1":
+        if MCS_V1 not in features or any(_SETS_JAILHOUSE.match(line) for line in present):
+            return []
+        return ['MCS_FEATURES = "jailhouse"']
+    if MCS_V2 not in features:
         return []
-    return ['MCS_FEATURES = "jailhouse"']
+    found = statements("\n".join(present), "compile.yaml", lenient=True)
+    if "jailhouse" in Variable("MCS_FEATURES", found).text.split():
+        return []
+    return ['MCS_FEATURES = "jailhouse "']
 
 
 def _read_features(directory: Path) -> tuple[Literal["v1", "v2"], dict[str, Feature]]:

@@ -115,6 +115,7 @@ def test_a_broken_file_is_named(text: str, error: str, tmp_path: Path) -> None:
 
 
 JAILHOUSE = ['MCS_FEATURES = "jailhouse"']
+V2_JAILHOUSE = ['MCS_FEATURES = "jailhouse "']
 
 
 def test_jailhouse_on_v1(v1: Offer, v2: Offer) -> None:
@@ -126,4 +127,12 @@ def test_jailhouse_on_v1(v1: Offer, v2: Offer) -> None:
     assert jailhouse_lines(v1, mcs, [], ['MCS_FEATURES = "openamp jailhouse"']) == []
     assert jailhouse_lines(v1, mcs, ['MCS_FEATURES = "xen"']) == []
     assert jailhouse_lines(v1, ["systemd"], []) == []
-    assert jailhouse_lines(v2, ["mcs/jailhouse"], []) == []
+    mcs = ["mcs/jailhouse"]
+    assert jailhouse_lines(v2, mcs, [], ['MCS_FEATURES ?= "jailhouse"']) == []
+    assert jailhouse_lines(v2, mcs, ['MCS_FEATURES = "xen"']) == []
+    assert jailhouse_lines(v2, ["mcs"], []) == []
+    # As openEuler's tree has it: oebuild drops the sub feature's line, or glues it to the default.
+    assert jailhouse_lines(v2, mcs, [], ['MCS_FEATURES ?= "openamp"']) == V2_JAILHOUSE
+    glued = ['MCS_FEATURES ?= "openamp"', 'MCS_FEATURES:append = "jailhouse"']
+    assert jailhouse_lines(v2, mcs, [], glued) == V2_JAILHOUSE
+    assert jailhouse_lines(v2, mcs, [], [*glued, *V2_JAILHOUSE]) == []
