@@ -65,6 +65,7 @@ CAUSES = (
     _cause(
         "killed",
         r"(?:Killed signal|signal 9|SIGKILL|internal compiler error: Killed|exit code (?:-9|137))\b"
+        r"|run\.do_\w+(?:\.\d+)?', (?:-9|137)\b"  # BitBake 2.0
         r"|^(?:.*: line \d+: +\d+ )?Killed\b|^virtual memory exhausted|out of memory",
         "a process was killed, most likely because memory ran out",
         "give the machine more memory, or let fewer tasks run at once (local_conf: in oejail.yaml:"
@@ -78,8 +79,8 @@ CAUSES = (
     ),
     _cause(
         "locale",
-        r"use a locale setting which supports UTF-8|support the (?P<name>\S+) locale"
-        r"|make sure locale '(?P<other>[^'\n]+)'",
+        r"use a locale setting which supports UTF-8|unsupported locale setting"
+        r"|needs to support the \S+ locale|make sure locale '[^'\n]+' is available",
         "the machine lacks a UTF-8 locale that BitBake needs",
         "install it (Debian: locales, en_US.UTF-8) and run the same command again",
     ),

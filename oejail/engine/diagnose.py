@@ -38,7 +38,8 @@ _ERROR = re.compile(
 )
 # BitBake says of every failed task that it failed: true, and no help.
 _NOISE = re.compile(
-    r"^(?:DEBUG: |NOTE: |.*nativesdk (?:init|not |sysroot|dir)"  # the last is oebuild's remark
+    # The fourth is oebuild's remark.
+    r"^(?:DEBUG: |NOTE: |oejail: |.*nativesdk (?:init|not |sysroot|dir)"
     r"|Log data follows|Summary: |WARNING: (?:exit code|.*/run\.do_\w+)"
     r"|ERROR: Parsing halted due to errors"
     r"|ERROR: (?:Execution of '.*/run\.|Error executing a python function"
@@ -172,8 +173,10 @@ def scan(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def silent(track: Track, output: Sequence[str]) -> bool:
-    """True when neither an event nor an error line says why BitBake failed."""
-    return track.seen == 0 and not any(_ERROR.search(line[:_MAX_SEARCHED]) for line in output)
+    """True when neither an event nor a line of the output says why BitBake failed."""
+    lines, rest = scan(output)
+    said = any(_ERROR.search(line) for line in lines) or causes.find("\n".join(rest)) is not None
+    return track.seen == 0 and not said
 
 
 def error(failures: Sequence[Failure]) -> BuildFailed:

@@ -82,6 +82,11 @@ def test_every_cause_is_reached_by_a_case() -> None:
         ),
         ("OSError: [Errno 28] No space left on device: 'x'", "disk-full", "disk is full"),
         ("/bin/sh: line 1:   123 Killed      gcc -c x.c", "killed", "memory"),
+        (
+            "ERROR: demo-1.0-r0 do_compile: ExecutionError('/x/run.do_compile.7', -9, None, None)",
+            "killed",
+            "memory",
+        ),
         ("x.rs:1:2: error: expected", "source-error", "refused"),
     ],
 )
