@@ -112,7 +112,7 @@ def require_build_dir(ws: Workspace) -> None:
         raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint="oejail generate")
     other = holder.holder(ws.build_dir)
     if other is not None:
-        end = f"end it (kill -INT {other.pid})" if other.pid else "end it"
+        end = f"end it (kill {other.pid})" if other.pid else "end it"
         raise BuildFailed(
             f"{ws.build_dir}: another BitBake is at work here, {other}",
             hint=f"wait for it, or {end}, and run the same command again",
