@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-system check bench soak lock clean setup
+.PHONY: demo test test-system check bench soak picture lock clean setup
 
 setup: .venv/ready
 
@@ -44,6 +44,9 @@ bench: setup
 
 soak: setup
 	$(PYTEST) tests/soak
+
+picture: setup
+	$(BIN)/python docs/picture.py
 
 # Resolve the dependencies anew and pin them with their hashes.
 lock:

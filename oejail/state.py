@@ -23,6 +23,7 @@ from oejail.process import scrubbed_environment
 SCHEMA = 1
 ABSENT = "absent"
 DIRTY = "+changes"
+NOT_DONE = "not done yet"
 
 Facts = dict[str, Any]
 """Name of a thing that was read or written → what was found (a fingerprint, commit or value)."""
@@ -195,7 +196,7 @@ class State:
         """Why `stage` must run again, or None when all that it read and wrote is as it was."""
         record = self.records.get(stage)
         if record is None:
-            return "not done yet"
+            return NOT_DONE
         for name, then in record.reads.items():
             if not self._same(name, then, values):
                 return f"{describe(name)} has changed"
