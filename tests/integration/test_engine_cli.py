@@ -57,12 +57,12 @@ def test_a_build_its_report_and_its_logs(place: Path) -> None:
 
 
 def test_a_failed_build(place: Path) -> None:
-    said = oejail(place, "build", "jailhose", status=4)
+    said = oejail(place, "build", "jailhose", "--json", status=4)
     first, *rest = [line for line in said.err.splitlines() if not line.startswith("build: ")]
     assert first.startswith("oejail: error: build failed: no layer of the build has a recipe for ")
     assert first.endswith("; did you mean jailhouse?")
     assert "  ERROR: Nothing PROVIDES 'jailhose'. Close matches:" in rest
-    report = json.loads(oejail(place, "build", "jailhose", "--json", status=4).out)
+    report = json.loads(said.out)
     assert not report["ok"]
     assert report["failures"][0]["id"] == "no-provider"
 
