@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from oejail.workspace.layers import View
 
 app = typer.Typer(no_args_is_help=True, help="Show, add or remove BitBake layers.")
 
@@ -24,35 +26,55 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
     engine: Engine = None,
 ) -> None:
-    """The layers of the build in BitBake's order, and which file names each."""
+    """The layers of the build in BitBake's order, what names each, and what is wrong with it."""
     from oejail import project
-    from oejail.cli.output import emit_json, emit_table
+    from oejail.cli.output import emit, emit_json, emit_table
     from oejail.workspace import layers
     from oejail.workspace.workspace import open_workspace
 
     views = layers.show(open_workspace(project.load(), engine))
     if json:
-        rows = []
-        for view in views:
-            row = asdict(view)
-            if view.conf is not None:
-                row["conf"]["path"] = str(view.conf.path)
-            rows.append(row)
-        emit_json({"schema_version": 1, "layers": rows})
+        emit_json({"schema_version": 1, "layers": [_as_json(view) for view in views]})
         return
     table = [("LAYER", "COLLECTION", "PRIORITY", "SERIES", "IN")]
     for view in views:
-        conf = view.conf
+        collections = view.conf.collections if view.conf else ()
+        priorities = [c.priority for c in collections if c.priority is not None]
+        series = dict.fromkeys(s for c in collections for s in c.series)
         table.append(
             (
                 view.path,
-                " ".join(conf.collections) if conf else view.problem,
-                "" if conf is None or conf.priority is None else str(conf.priority),
-                " ".join(conf.series) if conf else "",
-                ", ".join(view.where) or "the tree's sample",
+                " ".join(c.name for c in collections) or "-",
+                " ".join(map(str, priorities)) or "-",
+                " ".join(series) or "-",
+                ", ".join(view.where),
             )
         )
     emit_table(table)
+    for view in views:
+        for problem in view.problems:
+            emit(f"problem: {view.path}: {problem}")
+
+
+def _as_json(view: View) -> dict[str, Any]:
+    conf = view.conf
+    collections = [
+        {
+            "name": collection.name,
+            "priority": collection.priority,
+            "version": collection.version,
+            "series": list(collection.series),
+            "depends": [str(dependency) for dependency in collection.depends],
+        }
+        for collection in (conf.collections if conf else ())
+    ]
+    return {
+        "path": view.path,
+        "directory": str(conf.path) if conf else None,
+        "collections": collections,
+        "where": list(view.where),
+        "problems": list(view.problems),
+    }
 
 
 @app.command()

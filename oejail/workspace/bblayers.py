@@ -147,6 +147,20 @@ class Document:
         """The layers with `key`, in order."""
         return [layer for layer in self.layers if key in layer.keys]
 
+    def mentions(self, path: str) -> list[Word]:
+        """Every word that names the layer, also where it has no effect; `:remove` left out."""
+        key = self.key(path)
+        whole = {layer.word.start for layer in self.named if layer.word.statement}
+        used = {statement.start for statement in self.effective()}
+        return [
+            word
+            for statement in self.own
+            if statement.kind == "assign" and statement.keyword != "remove"
+            for word in value_words(statement)
+            # In an assignment that counts, only what is a word there too: `.=` may glue.
+            if self.key(word.text) == key and (statement.start not in used or word.start in whole)
+        ]
+
     def values(self) -> list[str]:
         """BBLAYERS as BitBake evaluates it, as far as the file itself says it."""
         return [part for layer in self.layers for part in layer.expanded.split()]
@@ -256,16 +270,7 @@ def _without(document: Document, layer: str) -> Document:
     for found in document.having(key):
         if found.word.statement is None or len(found.keys) > 1:
             raise _refusal(document, found, f"{layer} is in BBLAYERS through {found.word.text!r}")
-    whole = {layer.word.start for layer in document.named if layer.word.statement}
-    used = {statement.start for statement in document.effective()}
-    words = [
-        word
-        for statement in document.own
-        if statement.kind == "assign" and statement.keyword != "remove"
-        for word in value_words(statement)
-        # In an assignment that counts, only what is a word there too: `.=` may glue.
-        if document.key(word.text) == key and (statement.start not in used or word.start in whole)
-    ]
+    words = document.mentions(layer)
     if not words:
         return document
     wanted = [found.expanded for found in document.layers if key not in found.keys]
@@ -327,8 +332,8 @@ def oebuild_would_damage(
         there = after.having(after.key(layer))
         if len(there) == 1:
             continue
-        line = next((found.line for found in there if not found.seen), 0)
-        line = line or (document.own[-1].line if document.own else 1)
+        named = [found.line for found in document.having(document.key(layer)) if found.line]
+        line = named[0] if named else document.own[-1].line
         what = f"a second time ({', '.join(found.word.text for found in there)})"
         if not there:
             what = "where a later assignment overrides it"

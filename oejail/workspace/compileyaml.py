@@ -7,6 +7,7 @@ A statement is one line of local.conf with the lines that a backslash at its end
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,10 +58,38 @@ def carry_over(old: str, fresh: str, *, known: Sequence[str] = ()) -> str:
     return changed(fresh, changes) if changes else fresh
 
 
-def parts(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Layers and statements of local.conf of a compile.yaml; of an empty text none."""
-    data = load(text) if text else {}
-    return tuple(map(str, data.get("layers") or ())), statements(str(data.get("local_conf") or ""))
+def parts(text: str, path: str = "compile.yaml") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Layers and statements of local.conf of a compile.yaml; of an empty text none.
+
+    Raises ConfigError when it is no YAML, or `layers` no list of texts.
+    """
+    data = _plain(text, path) if text else {}
+    layers = data.get("layers") or []
+    if not isinstance(layers, list):
+        raise ConfigError(f"{path}: layers: not a list, but {type(layers).__name__}")
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, str):
+            raise ConfigError(f"{path}: layers[{index}]: not a path, but {type(layer).__name__}")
+    conf = data.get("local_conf")
+    if not isinstance(conf, str | None):
+        raise ConfigError(f"{path}: local_conf: not text, but {type(conf).__name__}")
+    return tuple(layers), statements(conf or "")
+
+
+def _plain(text: str, path: str) -> dict[str, Any]:
+    """The file as plain values; aliases stay shared, so a bomb of them is no larger in memory."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: not YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: not a mapping (KEY: VALUE lines)")
+    return data
 
 
 def _yaml() -> Any:
@@ -122,5 +151,66 @@ def follow(text: str, before: Sequence[str], after: Sequence[str]) -> str:
 
 
 def with_layers(text: str, layers: Sequence[str]) -> str:
-    """A compile.yaml whose `layers:` are these; the same text when they are so already."""
-    return text if parts(text)[0] == tuple(layers) else changed(text, {"layers": list(layers)})
+    """A compile.yaml whose `layers:` are these; the same text when they are so already.
+
+    In the usual layout, one layer a line, only such lines come and go; any other is written anew
+    the way oebuild writes it.
+    """
+    if parts(text)[0] == tuple(layers):
+        return text
+    spliced = _spliced(text, layers)
+    if spliced is not None and _plain(spliced, "") == {**_plain(text, ""), "layers": [*layers]}:
+        return spliced
+    return changed(text, {"layers": list(layers)})
+
+
+def _spliced(text: str, layers: Sequence[str]) -> str | None:
+    """`text` with lines of the list `layers` taken out or put behind; None in another layout."""
+    import yaml
+
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    found = next((value for key, value in node.value if key.value == "layers"), None)
+    if not isinstance(found, yaml.SequenceNode):
+        return None
+    lines = text.splitlines(keepends=True)
+    if found.flow_style:
+        return _from_empty(lines, found, layers)
+    items = [(item.value, item.start_mark, item.end_mark) for item in found.value]
+    kept = [name for name, _, _ in items if name in layers]
+    numbers = [begin.line for _, begin, _ in items]
+    if list(layers[: len(kept)]) != kept or not kept or len(set(numbers)) < len(numbers):
+        return None
+    if any(begin.line != end.line for _, begin, end in items):
+        return None
+    if not all(map(_is_plain, layers[len(kept) :])):
+        return None
+    last = lines[numbers[-1]]
+    end = last[len(last.rstrip("\r\n")) :]
+    lead = last[: items[-1][1].column]
+    more = [f"{lead}{name}{end or chr(10)}" for name in layers[len(kept) :]]
+    if more and not end:
+        lines[numbers[-1]] += "\n"
+    gone = {begin.line for name, begin, _ in items if name not in layers}
+    before = [line for n, line in enumerate(lines[: numbers[-1] + 1]) if n not in gone]
+    return "".join([*before, *more, *lines[numbers[-1] + 1 :]])
+
+
+def _from_empty(lines: list[str], found: Any, layers: Sequence[str]) -> str | None:
+    """`layers: []`, as oebuild writes a list without anything in it, made a list of lines."""
+    number = found.start_mark.line
+    line = lines[number]
+    if found.value or line.rstrip() != "layers: []" or not all(map(_is_plain, layers)):
+        return None
+    end = line[len(line.rstrip()) :] or "\n"
+    lines[number] = f"layers:{end}" + "".join(f"- {name}{end}" for name in layers)
+    return "".join(lines)
+
+
+def _is_plain(name: str) -> bool:
+    """True for what YAML reads as the text that it looks like, without quotes."""
+    import yaml
+
+    plain = re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*", name) is not None
+    return plain and yaml.safe_load(name) == name

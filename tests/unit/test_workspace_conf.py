@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""BitBake's configuration language: statements, values, words and where they stand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from oejail.errors import ConfigError
+from oejail.workspace.conf import Scope, Variable, statements, value_words
+from tests.support.conf_texts import texts
+
+
+def test_statements_know_their_lines() -> None:
+    text = "# note\n\nA = \"1\"\r\nexport B[flag] ?= '2 \\\r\n  3'\n"
+    text += "include x.inc\nunset A\nunset B[ff]\n"
+    found = statements(text, "f")
+    assert [(s.line, s.kind, s.name, s.op, s.flag) for s in found] == [
+        (3, "assign", "A", "=", ""),
+        (4, "assign", "B", "?=", "flag"),
+        (6, "include", "x.inc", "", ""),
+        (7, "unset", "A", "", ""),
+        (8, "other", "", "", ""),
+    ]
+    assert found[1].value == "2   3"
+    assert text[found[1].start : found[1].end] == "export B[flag] ?= '2 \\\r\n  3'\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("A:append", ("A", "append", "")),
+        ("A_append", ("A", "append", "")),
+        ("A:prepend:arm:mine", ("A", "prepend", "arm:mine")),
+        ("A_remove_arm", ("A", "remove", "arm")),
+        ("A:append:ARM", ("A:append:ARM", "", "")),
+        ("A:arm", ("A:arm", "", "")),
+    ],
+)
+def test_keywords(name: str, expected: tuple[str, str, str]) -> None:
+    (found,) = statements(f'{name} = "1"\n', "f")
+    assert (found.name, found.keyword, found.override) == expected
+
+
+def test_lenient_reading_passes_over_what_it_cannot_read() -> None:
+    text = "what is this\nA = '1'\n# x \\\nB = \"2\"\n\\"
+    assert [s.name for s in statements(text, "f", lenient=True)] == ["A"]
+    with pytest.raises(ConfigError, match=r"^f:1: BitBake cannot parse this line: 'what is this'$"):
+        statements(text, "f")
+
+
+def test_expansion() -> None:
+    text = 'A = "${B}/a"\nB = "${C}"\nL = "${M}"\nM = "${L}x"\nW ?= "1"\nW += "2"\n'
+    scope = Scope(statements(text, "f"), {"C": "/c", "A": "never"})
+    assert scope.expand("${A} ${L} ${UNKNOWN} ${@'${C}'} ${W}") == (
+        "/c/a ${L}x ${UNKNOWN} ${@'/c'} 1 2"
+    )
+
+
+def test_expansion_ends() -> None:
+    lines = [f'V{n} = "{f"${{V{n + 1}}}" * 10}"' for n in range(100)]
+    scope = Scope(statements("\n".join([*lines, 'V100 = "0123456789"']), "f"))
+    assert len(scope.expand("${V0}")) <= 1 << 16
+
+
+def test_an_old_value_within_an_immediate_one() -> None:
+    text = 'A = "1 2"\nA := "0 ${A}3 ${A}"\n'
+    found = statements(text, "f")
+    words = Variable("A", found).words()
+    assert [word.text for word in words] == ["0", "1", "23", "1", "2"]
+    assert [word.statement and word.statement.line for word in words] == [2, 1, None, 1, 1]
+
+
+@given(text=texts())
+def test_words_stand_where_they_say(text: str) -> None:
+    for statement in statements(text, "f"):
+        if statement.kind == "assign":
+            for word in value_words(statement):
+                there = text[word.start : word.end].replace("\\\r\n", "").replace("\\\n", "")
+                assert there == word.text
