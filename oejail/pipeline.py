@@ -16,13 +16,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from logging import DEBUG, INFO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oejail import __version__
 from oejail.errors import FindingsError, UsageFault
 from oejail.log import logger
-from oejail.state import DIRTY, State
+from oejail.state import DIRTY, NOT_DONE, State
 
 if TYPE_CHECKING:
     from oejail.checks import Finding
@@ -97,7 +98,8 @@ def up(root: Path, options: Options) -> Path | None:
         if reason is None:
             logger.info("%-9s up to date", stage)
             continue
-        logger.info("%-9s %s", stage, reason)
+        # A first run needs no reasons: what each stage did is line enough.
+        logger.log(DEBUG if reason == NOT_DONE else INFO, "%-9s %s", stage, reason)
         run.state.forget(stage)
         began = time.monotonic()
         outcome: Outcome = getattr(run, stage)()
@@ -245,9 +247,14 @@ class Run:
         read = sorted(path for path in meta.rglob("*") if path.is_file())
         return Outcome(
             reads=[*file_names(read), *(f"git:{path}" for path in self._repositories())],
-            writes=self._configuration(),
+            writes=[*self._configuration(), *self._artefacts()],
             note=f"{result.tasks_run} of {result.tasks_total} tasks run",
         )
+
+    def _artefacts(self) -> list[str]:
+        """What `collect` last took from the build: it may be up to date now, and not claim it."""
+        record = self.state.records.get("collect")
+        return [name for name in record.reads if name.startswith("file:")] if record else []
 
     def _configuration(self) -> list[str]:
         """What BitBake reads and oebuild, at the first build, writes or completes."""
@@ -275,13 +282,15 @@ class Run:
         collection = collect(
             build_dir, project.platform, SetSpec.from_project(project), self.collected
         )
-        origins = [build_dir / a.origin for a in collection.artifacts if a.origin != "oejail"]
+        taken = [a for a in collection.artifacts if a.origin != "oejail"]
+        # Copies too: who deletes the deployed one wants it back, though a packaged one was taken.
+        origins = [build_dir / name for a in taken for name in (a.origin, *a.copies)]
         kept = [self.collected / a.path for a in collection.artifacts]
         self.state.claim("build", [*self._configuration(), *file_names(origins)])
         return Outcome(
             reads=file_names(origins),
             writes=file_names([*kept, self.collected / "artifacts.json"]),
-            note=f"{len(origins)} files",
+            note=f"{len(taken)} files",
         )
 
     @cached_property

@@ -93,6 +93,15 @@ def test_a_lost_artefact_is_built_again(fresh: Path) -> None:
     assert oejail(fresh, "up").ran == []
 
 
+def test_a_deployed_copy_is_wanted_back_each_time(fresh: Path) -> None:
+    pattern = "workspace/build/*/tmp/deploy/images/*/FreeRTOS.bin"
+    for _ in range(2):
+        (deployed,) = fresh.glob(pattern)
+        deployed.unlink()
+        assert oejail(fresh, "up").ran == ["build"]
+        assert deployed.is_file()
+
+
 def test_a_lost_collected_file_is_collected_again(fresh: Path) -> None:
     (fresh / ".oejail/artifacts/payload/FreeRTOS.bin").unlink()
     assert oejail(fresh, "up").ran == ["collect"]
@@ -225,7 +234,7 @@ def test_killed_at_every_stage_and_run_again(tmp_path: Path) -> None:
     digest = sha256_file(expected)
     oejail(tmp_path, "clean", "--all")
     for stage in STAGES:
-        with start(tmp_path, "up", "--sample") as process:
+        with start(tmp_path, "-v", "up", "--sample") as process:
             assert process.stdout is not None
             for line in process.stdout:
                 if line.startswith(stage.ljust(9)) and "up to date" not in line:
@@ -238,7 +247,7 @@ def test_killed_at_every_stage_and_run_again(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_said_and_nothing_is_lost(fresh: Path) -> None:
     bundle = next(fresh.glob("dist/*.zst"))
-    before = bundle.read_bytes()
+    before, there = bundle.read_bytes(), set(bundle.parent.iterdir())
     command = "trap '' XFSZ; ulimit -f 4; exec \"$@\""
     done = subprocess.run(
         ["bash", "-c", command, "sh", *OEJAIL, "up", "--force", "bundle"],
@@ -251,7 +260,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(fresh: Path) -> None:
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr
     assert bundle.read_bytes() == before
-    assert {path.name for path in bundle.parent.iterdir()} == {bundle.name, f"{bundle.name}.sha256"}
+    assert set(bundle.parent.iterdir()) == there
     oejail(fresh, "up")
     oejail(fresh, "verify", str(bundle))
 
