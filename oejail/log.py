@@ -87,9 +87,9 @@ def setup(verbosity: int = 0) -> None:
     logger.addHandler(handler)
 
 
-def shows_information() -> bool:
-    """False with -q, and before `setup`."""
-    return any(isinstance(h, _Stderr) and h.level <= logging.INFO for h in logger.handlers)
+def shows(level: int) -> bool:
+    """Whether records of `level` go to stderr (as -q and -v have it)."""
+    return any(isinstance(h, _Stderr) and h.level <= level for h in logger.handlers)
 
 
 def open_run_log(directory: Path, verb: str) -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 from oejail.engine.text import duration
 from oejail.engine.track import Track
-from oejail.log import logger, shows_information
+from oejail.log import logger, shows
 
 STEP = 10
 """Per cent of the tasks between two plain lines …"""
@@ -31,11 +32,14 @@ class Progress(Protocol):
 
 
 def choose(wanted: bool) -> Progress:
-    """The right one: nothing unless `wanted` (and with -q), a bar on a terminal, else lines."""
-    if not (wanted and shows_information()):
+    """The right one: nothing unless `wanted` (and with -q), a bar on a terminal, else lines.
+
+    With -v all that BitBake says is on stderr: no bar then.
+    """
+    if not (wanted and shows(logging.INFO)):
         return Silent()
     stream = sys.stderr
-    if stream is not None and stream.isatty():
+    if stream is not None and stream.isatty() and not shows(logging.DEBUG):
         return Bar(stream)
     return Lines()
 

@@ -111,6 +111,8 @@ def test_the_right_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     bar = progress.choose(True)
     assert isinstance(bar, progress.Bar)
     bar.close()
+    log.setup(1)
+    assert isinstance(progress.choose(True), progress.Lines)
     log.setup(-1)
     assert isinstance(progress.choose(True), progress.Silent)
     monkeypatch.setattr("sys.stderr", None)
