@@ -44,7 +44,7 @@ def choose(candidates: Iterable[Candidate], digest: Callable[[Candidate], str]) 
             left.append(candidate)
     if not left:
         return None
-    for home in {candidate.home for candidate in left}:
+    for home in sorted({candidate.home for candidate in left}):
         trees = [c.tree for c in left if c.home == home and c.tree in TREES]
         best = min(trees, key=TREES.index, default=None)
         for candidate in [c for c in left if c.home == home and c.tree not in (best, DEPLOYED)]:

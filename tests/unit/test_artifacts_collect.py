@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -30,6 +32,7 @@ from oejail.cells import CellFormatError, encode, shipped
 from oejail.errors import BuildFailed, ConfigError, UsageFault
 from oejail.files import sha256_bytes
 from oejail.log import logger
+from tests.conftest import repository
 from tests.support import elf_files, foreign_build
 from tests.support.foreign_build import ForeignBuild, write
 
@@ -368,6 +371,32 @@ def test_out_is_replaced_as_a_whole(build: ForeignBuild) -> None:
     (out / "payload" / "old").write_bytes(b"")
     collected(build)
     assert not (out / "payload" / "old").exists()
+
+
+def test_the_index_is_the_same_each_time(build: ForeignBuild) -> None:
+    """Whatever the order of sets: `up` compares it."""
+    build.make_freertos("12.0-r0", foreign_build.FREERTOS)
+    for path in (build.freertos("12.0-r0") / "image").rglob("FreeRTOS.bin"):
+        path.write_bytes(b"unlike the packaged one")
+    shutil.rmtree(build.pkgdata)
+    shutil.rmtree(build.freertos("1.0-r0"))
+    code = (
+        "import sys; from pathlib import Path; from oejail import platforms\n"
+        "from oejail.artifacts import SetSpec, collect\n"
+        "platform = platforms.load('qemu-aarch64')\n"
+        "collect(Path('build'), platform, SetSpec.from_platform(platform), Path('out'))\n"
+    )
+    seen = set()
+    for seed in range(6):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": str(seed),
+            "PYTHONPATH": str(repository()),
+        }
+        where = build.directory.parent
+        subprocess.run([sys.executable, "-c", code], env=environment, cwd=where, check=True)
+        seen.add((where / "out" / layout.INDEX).read_bytes())
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("make", ["files", "file", "link"])
