@@ -253,7 +253,9 @@ def supervise(
             raise PrerequisiteMissing(
                 f"{program}: no such program", hint="oejail doctor says what to install"
             )
-    logger.debug("run: %s", shlex.join(words))
+    # A name that is no UTF-8 must not make the line unfit for a log.
+    shown = shlex.join(words).encode("utf-8", "backslashreplace").decode()
+    logger.debug("run: %s", shown)
     ours, theirs = socket.socketpair()
     # 0 to 2 would be covered by the child's streams; they are free when oejail's own are closed.
     passed = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, 3)
