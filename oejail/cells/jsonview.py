@@ -3,10 +3,15 @@
 
 Addresses, sizes and codes are integers, byte strings are hexadecimal, flags are lists of names
 (unknown bits as one hexadecimal number), CPUs and interrupts are numbers.
+
+What is read may be written as people do: `64M` for a number, `0-3` among CPUs and interrupts, the
+name of a console, PCI device, IOMMU or shared-memory protocol for its code (see `source`).
 """
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
@@ -31,8 +36,13 @@ from oejail.cells.model import (
     cpu_bitmap,
     pin_bitmap,
 )
+from oejail.cells.sizes import parse_size
 
 Value = TypeVar("Value")
+
+MAX_RANGE = 1 << 16
+"""Numbers in one range: more than there are CPUs or interrupts anywhere."""
+_RANGE = re.compile(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?")
 
 _PLATFORMS: dict[str, type] = {
     "arm": ArmPlatform,
@@ -53,6 +63,12 @@ _PARTS: dict[str, type] = {
     "console": Console,
     "debug_console": Console,
     "cell": CellBody,
+}
+_CODES: dict[tuple[type, str], Mapping[int, str]] = {
+    (Console, "type"): names.CONSOLE_TYPES,
+    (PciDevice, "type"): names.PCI_TYPES,
+    (PciDevice, "shmem_protocol"): names.SHMEM_PROTOCOLS,
+    (IommuUnit, "type"): names.IOMMU_TYPES,
 }
 _FLAGS: dict[type, Mapping[str, int]] = {
     MemoryRegion: names.MEMORY_FLAGS,
@@ -94,6 +110,26 @@ def _view(value: Any) -> Any:
     return view
 
 
+def numbers(given: Any) -> list[int]:
+    """CPU or interrupt numbers, ascending: `[0, 2]`, `0-3`, `[32-40, 45]`.
+
+    Raises ValueError for anything else, and for a range longer than MAX_RANGE.
+    """
+    found: set[int] = set()
+    for item in given if isinstance(given, list) else [given]:
+        if isinstance(item, int) and not isinstance(item, bool) and item >= 0:
+            found.add(item)
+            continue
+        for part in item.split(",") if isinstance(item, str) else [repr(item)]:
+            match = _RANGE.fullmatch(part.strip())
+            first = int(match[1]) if match else 0
+            last = int(match[2] or first) if match else 0
+            if match is None or not first <= last < first + MAX_RANGE:
+                raise ValueError(f"{part.strip()} is no number or range like 32-40")
+            found.update(range(first, last + 1))
+    return sorted(found)
+
+
 def from_dict(data: Any, where: str = "cell") -> Cell | RootCell:
     """The configuration that `to_dict` showed; fields that are left out have their defaults.
 
@@ -111,18 +147,22 @@ def from_dict(data: Any, where: str = "cell") -> Cell | RootCell:
     return reader.build(Cell, rest, "")
 
 
+_UNKNOWN = object()
+
+
 class _Reader:
     def __init__(self, where: str) -> None:
         self.where = where
 
-    def fault(self, path: str, found: object, expected: str) -> NoReturn:
-        text = repr(found)
+    def fault(self, path: str, found: object, expected: str, hint: str | None = None) -> NoReturn:
+        text = "an unknown field" if found is _UNKNOWN else repr(found)
         raise CellFormatError(
             offset=0,
             field=path,
             found=text if len(text) < 80 else text[:76] + " ...",
             expected=expected,
             where=self.where,
+            hint=hint,
         )
 
     def mapping(self, value: Any, path: str) -> dict[str, Any]:
@@ -131,9 +171,29 @@ class _Reader:
         return value
 
     def number(self, value: Any, path: str) -> int:
+        if isinstance(value, str):
+            try:
+                return parse_size(value)
+            except ValueError as error:
+                self.fault(path, value, f"an integer ({error})")
         if isinstance(value, bool) or not isinstance(value, int):
             self.fault(path, value, "an integer")
         return value
+
+    def code(self, value: Any, path: str, table: Mapping[int, str]) -> int:
+        """A number, or the name of one."""
+        for number, name in table.items():
+            if name == value:
+                return number
+        if isinstance(value, str) and not value[:1].isdigit():
+            self.fault(path, value, f"a number or one of {', '.join(table.values())}")
+        return self.number(value, path)
+
+    def numbers(self, value: Any, path: str) -> list[int]:
+        try:
+            return numbers(value)
+        except ValueError as error:
+            self.fault(path, value, f"numbers and ranges ({error})")
 
     def items(self, value: Any, path: str, item: Callable[[Any, str], Value]) -> list[Value]:
         if not isinstance(value, list):
@@ -161,7 +221,7 @@ class _Reader:
 
     def cpu_set(self, data: dict[str, Any], path: str) -> bytes:
         size = self.number(data.pop("cpu_set_size", 8), f"{path}cpu_set_size")
-        cpus = self.items(data.pop("cpus", []), f"{path}cpus", self.number)
+        cpus = self.numbers(data.pop("cpus", []), f"{path}cpus")
         if not 0 <= size <= 4096:
             self.fault(f"{path}cpu_set_size", size, "0 to 4096 bytes")
         for cpu in cpus:
@@ -171,11 +231,11 @@ class _Reader:
 
     def pins(self, data: dict[str, Any], path: str) -> tuple[int, int, int, int]:
         base = self.number(data.get("pin_base", 0), f"{path}pin_base")
-        numbers = self.items(data.pop("interrupts", []), f"{path}interrupts", self.number)
+        pins = self.numbers(data.pop("interrupts", []), f"{path}interrupts")
         try:
-            return pin_bitmap(numbers, base)
+            return pin_bitmap(pins, base)
         except ValueError as error:
-            self.fault(f"{path}interrupts", numbers, str(error))
+            self.fault(f"{path}interrupts", pins, str(error))
 
     def platform(self, value: Any, path: str) -> Any:
         data = dict(self.mapping(value, path))
@@ -198,7 +258,9 @@ class _Reader:
         for name, value in data.items():
             path = f"{prefix}{name}"
             if name not in known:
-                self.fault(path, value, f"no such field; known: {', '.join(known)}")
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else None
+                self.fault(path, _UNKNOWN, f"one of {', '.join(known)}", hint)
             values[name] = self.field(cls, name, str(known[name].type), value, path)
         try:
             return cls(**values)
@@ -217,6 +279,8 @@ class _Reader:
                     value, path, lambda v, p: self.build(_ROWS[name], self.mapping(v, p), f"{p}.")
                 )
             )
+        if (cls, name) in _CODES:
+            return self.code(value, path, _CODES[cls, name])
         if name in _PARTS:
             return self.build(_PARTS[name], self.mapping(value, path), f"{path}.")
         if annotation.startswith("tuple"):

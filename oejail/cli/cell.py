@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +15,12 @@ from oejail.errors import FindingsError, UsageFault
 
 if TYPE_CHECKING:
     from oejail.artifacts.identify import Identity
+    from oejail.cells import Cell, RootCell
     from oejail.checks import FileInput, InmateInput, Machine
 
-app = typer.Typer(help="Show and check Jailhouse cell configurations.", no_args_is_help=True)
+app = typer.Typer(
+    help="Read, build, compare, draw and check Jailhouse cell configurations.", no_args_is_help=True
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 Layout = Annotated[
@@ -39,17 +43,13 @@ def show(
 
     The JSON is complete: every field, flags by name, reserved bytes in hexadecimal.
     """
-    from oejail.cells import MAX_CONFIG_SIZE, decode, to_dict
+    from oejail.cells import to_dict
     from oejail.cells.layouts import ARCHITECTURES
     from oejail.cells.show import show as lines_of
-    from oejail.files import read_limited
 
     if arch is not None and arch not in ARCHITECTURES:
         raise UsageFault(f"--arch {arch}: not one of {', '.join(ARCHITECTURES)}")
-    configs = [
-        (path, decode(read_limited(path, MAX_CONFIG_SIZE), layout, arch=arch, where=str(path)))
-        for path in files
-    ]
+    configs = [(path, _decode(path, layout, arch)) for path in files]
     if json:
         views = [{"file": str(path), **to_dict(config)} for path, config in configs]
         emit_json({"schema_version": 1, "configurations": views})
@@ -57,6 +57,71 @@ def show(
     for number, (path, config) in enumerate(configs):
         for line in [*([""] if number else []), str(path), *lines_of(config)]:
             emit(line)
+
+
+@app.command()
+def build(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A YAML file, the name of a shipped source, or - for standard input.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The configuration to write.")
+    ],
+    revision: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="12, 13 or 14; default: the source's own, else 13."),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(metavar="FAMILY", help="`upstream` or `openeuler` (the fork's)."),
+    ] = None,
+) -> None:
+    """Build a configuration from a source that a person writes, or from `cell show --json`.
+
+    docs/cells.md describes sources. Errors name file, line and column.
+    """
+    from oejail import files
+    from oejail.cells import RootCell, sources
+
+    name = sources.find(source)
+    piped = sys.stdin.buffer.read(sources.MAX_SOURCE + 1) if name == "-" else None
+    built = sources.load(name, piped)
+    data = built.encode(layout, revision)
+    files.atomic_write(output, data)
+    kind = "root" if isinstance(built.config, RootCell) else "cell"
+    emit(f"{output}: {kind} {built.config.name!r}, {len(data)} bytes")
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="A", help="A configuration.")],
+    new: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
+    layout: Layout = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with status 3 where the two differ.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Say what changed from A to B in meaning, across layouts and revisions too."""
+    from oejail.cells.diff import diff as changes_between
+
+    first, second = (_decode(path, layout) for path in (old, new))
+    changes = changes_between(first, second)
+    if json:
+        rows = [{"where": change.where, "what": change.what} for change in changes]
+        emit_json({"schema_version": 1, "same": not changes, "changes": rows})
+    else:
+        for change in changes:
+            emit(change.line())
+        if not changes:
+            emit("no change in meaning")
+    if changes and exit_code:
+        plural = "" if len(changes) == 1 else "s"
+        raise FindingsError(f"{old} and {new}: {len(changes)} change{plural}")
 
 
 @app.command()
@@ -130,6 +195,13 @@ def check(
             f"{root}: {count} finding{'' if count == 1 else 's'} of severity error",
             hint="oejail explain RULE says what one means",
         )
+
+
+def _decode(path: Path, layout: str | None, arch: str | None = None) -> Cell | RootCell:
+    from oejail.cells import MAX_CONFIG_SIZE, decode
+    from oejail.files import read_limited
+
+    return decode(read_limited(path, MAX_CONFIG_SIZE), layout, arch=arch, where=str(path))
 
 
 def _pairs(option: str, given: Sequence[str] | None) -> list[tuple[str, str]]:

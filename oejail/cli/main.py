@@ -37,7 +37,7 @@ VERBS = {
     "verify": "Prove that a bundle is whole and that its parts fit.",
     "inspect": "Show what a bundle contains.",
     "new": "Start an RTOS inmate of your own from a template.",
-    "cell": "Show and check Jailhouse cell configurations.",
+    "cell": "Read, build, compare, draw and check Jailhouse cell configurations.",
     "logs": "Show the log of the last run, or of a failed task.",
     "clean": "Remove what oejail made.",
     "explain": "What a rule means and how to mend a finding.",

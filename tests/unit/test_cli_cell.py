@@ -160,3 +160,54 @@ def test_show_errors() -> None:
     assert error is not None and "--arch mips: not one of x86, arm, arm64" in error.message
     out, error = run("show", PAIR[0], "--arch", "x86")
     assert error is None and "clocks         TSC" in out
+
+
+def test_build_from_shipped_and_own_sources() -> None:
+    out, error = run("build", FREERTOS, "-o", "built.cell")
+    assert (out, error) == ("built.cell: cell 'freertos', 452 bytes\n", None)
+    assert Path("built.cell").read_bytes() == Path(f"{FREERTOS}.cell").read_bytes()
+    Path("own.yaml").write_text(f"include: ['oejail:{FREERTOS}.yaml']\ncpus: [2]\n")
+    _, error = run("build", "own.yaml", "-o", "own.cell", "--revision", "14")
+    assert error is None
+    assert run("diff", f"{FREERTOS}.cell", "own.cell")[0] == "revision 13 → 14\nCPU 1 → 2\n"
+    _, error = run("build", ROOT, "-o", "fork.cell", "--layout", "openeuler", "--revision", "13")
+    assert error is None
+    assert len(Path("fork.cell").read_bytes()) == len(Path(PAIR[0]).read_bytes()) + 8
+
+
+def test_build_errors_leave_no_file() -> None:
+    Path("own.yaml").write_text("kind: cell\nmemory:\n  - {size: 64Q}\n")
+    _, error = run("build", "own.yaml", "-o", "own.cell")
+    assert error is not None and error.exit_code == Exit.USAGE
+    assert error.message.startswith(
+        "own.yaml:3:6: memory[0].size: found '64Q', expected an integer"
+    )
+    _, error = run("build", "nonesuch", "-o", "own.cell")
+    assert error is not None and error.message == "nonesuch: No such file or directory"
+    assert error.hint and FREERTOS in error.hint
+    _, error = run("build", FREERTOS, "-o", "own.cell", "--revision", "11")
+    assert error is not None and "found upstream revision 11" in error.message
+    assert not Path("own.cell").exists()
+
+
+@pytest.mark.parametrize("name", [ROOT, FREERTOS, "rev14"])
+def test_show_and_build_give_the_file_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = Path(f"{name}.cell").read_bytes() + bytes(56)
+    Path("long.cell").write_bytes(raw)
+    report, _ = run("show", "--json", "long.cell")
+    result = CliRunner().invoke(app, ["build", "-", "-o", "back.cell"], input=report)
+    assert result.exit_code == 0
+    assert Path("back.cell").read_bytes() == raw
+
+
+def test_diff() -> None:
+    assert run("diff", PAIR[1], PAIR[1]) == ("no change in meaning\n", None)
+    out, error = run("diff", "rev14.cell", PAIR[1], "--exit-code")
+    assert out == "revision 14 → 13\n"
+    assert error is not None and error.exit_code == Exit.FINDINGS
+    report = json.loads(run("diff", "rev14.cell", PAIR[1], "--json")[0])
+    assert report == {
+        "schema_version": 1,
+        "same": False,
+        "changes": [{"where": "", "what": "revision 14 → 13"}],
+    }
