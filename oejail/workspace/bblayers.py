@@ -14,17 +14,27 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from oejail.errors import ConfigError, UsageFault
 from oejail.workspace import layout, oebuild_editor
-from oejail.workspace.conf import Scope, Statement, Variable, Word, statements, value_words
+from oejail.workspace.conf import (
+    Scope,
+    Statement,
+    Variable,
+    Word,
+    statements,
+    value_words,
+    without_inline,
+)
 
-LIMIT = 256 * 1024
+LIMIT = 64 * 1024
 """Bytes of a bblayers.conf; real ones have some 2000."""
 CONTAINER_SRC = "/usr1/openeuler/src"
 
+# One of the first few is good, but for files that were made to have none.
+_MAX_WAYS = 40
 _SAFE = re.compile(r"(?:[A-Za-z0-9._/+@:-]|\$\{[A-Za-z0-9_]+\})+")
-_INLINE = re.compile(r"\$\{@(?:\{.*?\}|.)+?\}")
 
 
 @dataclass(frozen=True)
@@ -84,9 +94,9 @@ class Document:
         if len(text) > LIMIT:
             raise ConfigError(f"{path}: {len(text)} characters, more than the limit of {LIMIT}")
         self.statements = statements(text, path)
-        self.own = [s for s in self.statements if s.name == "BBLAYERS" and not s.flag]
         self.includes = [s for s in self.statements if s.kind == "include"]
         self.scope = Scope(self.statements, places.variables)
+        self.own = self.scope.own.get("BBLAYERS", [])
         for statement in self.own:
             self._check(statement)
         self.variable = Variable("BBLAYERS", self.own)
@@ -104,7 +114,7 @@ class Document:
         if statement.kind != "assign":
             return
         for word in value_words(statement):
-            bare = _INLINE.sub("", word.text)
+            bare = without_inline(word.text)
             if statement.quote in bare:
                 raise ConfigError(f"{where}: text after the closing quote: near {word.text!r}")
             if bare.startswith("#"):
@@ -212,7 +222,7 @@ def _with(document: Document, spelling: str) -> Document:
             )
     wanted = [layer.expanded for layer in document.layers if key not in layer.keys]
     fallback = None
-    for text in _ways_to_add(document, spelling, layers, banned):
+    for text in islice(_ways_to_add(document, spelling, layers, banned), _MAX_WAYS):
         result = _reparsed(document, text)
         if result is None or [x.expanded for x in result.layers if key not in x.keys] != wanted:
             continue

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from oejail.errors import ConfigError
@@ -41,11 +41,12 @@ _DEFERRED = re.compile(
     r"(?P<base>.*?)(?P<sign>[:_])(?P<keyword>append|prepend|remove)(?:(?P=sign)(?P<override>[^A-Z]*))?$"
 )
 
-# A layer list is split at white space after expansion; an inline Python expression may contain
-# white space and counts as one word here.
-_WORD = re.compile(r"(?:\$\{@(?:\{.*?\}|.)+?\}|\S)+")
+_INLINE = "${@"
+_WORD = re.compile(r"\S+")
+_BRACE = re.compile(r"[{}]")
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9_.+/~:-]+)\}")
 _MAX_EXPANDED = 1 << 16
+_MAX_DEPTH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +225,15 @@ class Variable:
     `X:append:name = …` have no effect there.
     """
 
-    def __init__(self, name: str, found: Sequence[Statement]) -> None:
+    def __init__(self, name: str, own: Iterable[Statement]) -> None:
+        """`own`: the statements with this name, in the order of the file."""
         self.name = name
         self._forget()
-        for statement in found:
-            if statement.name == name and not statement.flag:
-                if statement.kind == "unset":
-                    self._forget()
-                elif statement.kind == "assign":
-                    self._assign(statement)
+        for statement in own:
+            if statement.kind == "unset":
+                self._forget()
+            else:
+                self._assign(statement)
 
     def _forget(self) -> None:
         self.content: list[Piece] | None = None
@@ -275,9 +276,13 @@ class Variable:
         """The pieces of an immediate value; a reference to the variable itself is its old value."""
         pieces: list[Piece] = []
         at = 0
+        old = self.pieces()
+        size = sum(len(piece.text) for piece in old) + len(old)
         for match in re.finditer(re.escape(f"${{{self.name}}}"), new.value):
+            if len(pieces) * size > _MAX_EXPANDED * 16:
+                break  # doubled again and again; BitBake would run out of memory
             pieces.append(Piece(new.value[at : match.start()], new, at))
-            pieces += self.pieces()
+            pieces += old
             at = match.end()
         return [*pieces, Piece(new.value[at:], new, at)]
 
@@ -316,15 +321,68 @@ def _words(pieces: Sequence[Piece]) -> list[Word]:
         starts.append(at)
         at += len(piece.text)
     words = []
-    for match in _WORD.finditer("".join(piece.text for piece in pieces)):
-        index = bisect_right(starts, match.start()) - 1
+    text = "".join(piece.text for piece in pieces)
+    for begin, end in _spans(text):
+        index = bisect_right(starts, begin) - 1
         piece = pieces[index]
-        inside = match.start() - starts[index]
-        if inside + len(match[0]) > len(piece.text):
-            words.append(Word(match[0], None))
+        inside = begin - starts[index]
+        if inside + end - begin > len(piece.text):
+            words.append(Word(text[begin:end], None))
         else:
-            words.append(Word(match[0], piece.statement, piece.offset + inside))
+            words.append(Word(text[begin:end], piece.statement, piece.offset + inside))
     return words
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where the words are: BitBake splits a list at white space after expansion, so an inline
+    Python expression, which may contain white space, is (part of) one word here."""
+    if _INLINE not in text:
+        for match in _WORD.finditer(text):
+            yield match.span()
+        return
+    begin, at = None, 0
+    while at < len(text):
+        inline = text.startswith(_INLINE, at) and inline_end(text, at)
+        if not inline and text[at].isspace():
+            if begin is not None:
+                yield begin, at
+            begin = None
+        elif begin is None:
+            begin = at
+        at = inline or at + 1
+    if begin is not None:
+        yield begin, at
+
+
+def inline_end(text: str, start: int) -> int:
+    """Where the inline Python that begins at `start` ends, 0 when it does not.
+
+    As BitBake finds it: at the first brace that closes, one pair of braces within passed over.
+    """
+    at, last, closed = start + len(_INLINE), text.rfind("}"), 0
+    first = True
+    while at <= last:
+        brace = _BRACE.search(text, at)
+        assert brace is not None
+        at = brace.start()
+        if brace[0] == "{":
+            at = closed = text.index("}", at) + 1
+        elif first and at == start + len(_INLINE):
+            at += 1  # an expression is never empty
+        else:
+            return at + 1
+        first = False
+    return closed
+
+
+def without_inline(text: str) -> str:
+    """`text` without its inline Python."""
+    at = text.find(_INLINE)
+    while at >= 0:
+        end = inline_end(text, at)
+        text = text[:at] + text[end:] if end else text
+        at = text.find(_INLINE, at if end else at + 1)
+    return text
 
 
 def value_words(statement: Statement) -> list[Word]:
@@ -333,29 +391,36 @@ def value_words(statement: Statement) -> list[Word]:
 
 
 class Scope:
-    """Expands `${NAME}` by what the file itself and `given` (TOPDIR and the like) say."""
+    """The variables of a file, and `given` (TOPDIR and the like) for those that it does not set."""
 
-    def __init__(self, found: Sequence[Statement], given: Mapping[str, str] | None = None) -> None:
-        self.found = found
+    def __init__(self, found: Iterable[Statement], given: Mapping[str, str] | None = None) -> None:
         self.given = given or {}
-        self.names = {s.name for s in found if s.kind == "assign" and not s.flag}
+        self.own: dict[str, list[Statement]] = {}
         self.known: dict[str, str | None] = {}
+        self.depth = 0
+        for statement in found:
+            if statement.kind in ("assign", "unset") and not statement.flag:
+                self.own.setdefault(statement.name, []).append(statement)
+
+    def variable(self, name: str) -> Variable:
+        """What the file makes of a variable."""
+        return Variable(name, self.own.get(name, ()))
 
     def expand(self, text: str) -> str:
         """`text` with known references replaced; the others and inline Python stay as they are."""
-        if "${" not in text:
+        if "${" not in text or self.depth > _MAX_DEPTH:
             return text
+        self.depth += 1
         expanded = _REFERENCE.sub(self._reference, text)
+        self.depth -= 1
         return expanded if len(expanded) <= _MAX_EXPANDED else text
 
     def _reference(self, match: re.Match[str]) -> str:
         name = match[1]
         if name not in self.known:
             self.known[name] = None  # a variable that refers to itself stays as it is
-            variable = Variable(name, self.found) if name in self.names else None
-            if variable is not None and variable.is_set:
-                self.known[name] = self.expand(variable.text)
-            else:
-                self.known[name] = self.given.get(name)
+            variable = self.variable(name)
+            value = variable.text if variable.is_set else self.given.get(name)
+            self.known[name] = None if value is None else self.expand(value)
         value = self.known[name]
         return match[0] if value is None else value

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oejail.errors import ConfigError
 from oejail.files import read_limited
-from oejail.workspace.conf import Scope, Statement, Variable, statements
+from oejail.workspace.conf import Scope, statements
 
 LIMIT = 256 * 1024
 """Bytes of a layer.conf; real ones have a few thousand."""
+MAX_COLLECTIONS = 64
 
 # `core`, `core (>= 12)`; older layers write `core:12`.
 _DEPENDENCY = re.compile(
@@ -108,23 +108,24 @@ def parse(text: str, layer: Path) -> LayerConf:
     """What the text of a layer.conf says; lines that it cannot make sense of are passed over."""
     found = statements(text, str(layer / "conf" / "layer.conf"), lenient=True)
     scope = Scope(found, {"LAYERDIR": str(layer)})
-    names = _words(scope.expand(Variable("BBFILE_COLLECTIONS", found).text))
+    names = _words(scope.expand(scope.variable("BBFILE_COLLECTIONS").text))
+    if len(names) > MAX_COLLECTIONS:
+        raise ConfigError(f"{layer}/conf/layer.conf: more than {MAX_COLLECTIONS} collections")
     return LayerConf(
         layer,
-        tuple(_collection(name, found, scope) for name in names),
-        _words(scope.expand(Variable("LAYERSERIES_CORENAMES", found).text)),
+        tuple(_collection(name, scope) for name in names),
+        _words(scope.expand(scope.variable("LAYERSERIES_CORENAMES").text)),
     )
 
 
-def _collection(name: str, found: Sequence[Statement], scope: Scope) -> Collection:
+def _collection(name: str, scope: Scope) -> Collection:
     def value(variable: str) -> str:
-        return scope.expand(Variable(f"{variable}_{name}", found).text)
+        return scope.expand(scope.variable(f"{variable}_{name}").text)
 
     def colon(variable: str) -> str:
         """Of `VARIABLE:name`; `VARIABLE:append:name` is another way to miss the point."""
-        own = [s for s in found if s.name == f"{variable}:{name}" and not s.keyword]
-        texts = [Variable(f"{variable}:{name}", own).text]
-        texts += [s.value for s in found if s.name == variable and s.override == name]
+        texts = [scope.variable(f"{variable}:{name}").text]
+        texts += [s.value for s in scope.own.get(variable, ()) if s.override == name]
         return scope.expand(" ".join(texts))
 
     depends = _depends(value("LAYERDEPENDS"), seen=True)

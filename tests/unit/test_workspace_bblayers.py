@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 
 from oejail.errors import ConfigError, UsageFault
@@ -177,9 +180,19 @@ def test_refused_with_its_line(text: str, line: int, what: str) -> None:
     assert "\n" not in caught.value.message
 
 
-def test_a_file_without_end_is_refused() -> None:
+def test_what_is_too_much_is_refused() -> None:
     with pytest.raises(ConfigError, match="more than the limit"):
         add("#" * (bblayers.LIMIT + 1))
+
+
+@pytest.mark.parametrize("value", ["${@", "${@{", "${@{}", "${@} ", "${A}", "a ", "{ ", "${@x} "])
+def test_hostile_files_take_no_time_to_speak_of(value: str) -> None:
+    full = value * (60_000 // len(value))
+    began = time.process_time()
+    for text in (full, "${@" + full, full + "}" * 5):
+        with contextlib.suppress(ConfigError):
+            add(f'A = "{"${B}" * 5}"\nB = "{"x" * 50}"\nBBLAYERS = "{text}"\n')
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("layer", ["/a b", '/a"', "/a\\", "", "/a\n", "/a#'"])

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from oejail.errors import ConfigError
-from oejail.workspace.conf import Scope, Variable, statements, value_words
+from oejail.workspace.conf import Scope, inline_end, statements, value_words, without_inline
 from tests.support.conf_texts import texts
 
 
@@ -61,12 +64,34 @@ def test_expansion_ends() -> None:
     lines = [f'V{n} = "{f"${{V{n + 1}}}" * 10}"' for n in range(100)]
     scope = Scope(statements("\n".join([*lines, 'V100 = "0123456789"']), "f"))
     assert len(scope.expand("${V0}")) <= 1 << 16
+    deep = "\n".join(f'V{n} = "${{V{n + 1}}}"' for n in range(9000))
+    assert Scope(statements(deep, "f")).expand("${V0}").startswith("${V")
+
+
+def test_doubling_ends() -> None:
+    text = 'A = "' + "x" * 1000 + '"\n' + 'A := "${A}${A}"\n' * 60
+    assert len(Scope(statements(text, "f")).variable("A").text) < 1 << 24
+
+
+# As BitBake's own expression has it; it takes cubic time.
+INLINE = re.compile(r"\$\{@(?:\{.*?\}|.)+?\}")
+
+
+@given(text=st.text(st.sampled_from("${@}} x"), max_size=20))
+@settings(max_examples=1000)
+@example(text="${@}")
+@example(text="${@}}")
+@example(text="${@{}x")
+@example(text="${@{a{}b}c}d}")
+def test_inline_python_ends_where_bitbake_ends_it(text: str) -> None:
+    match = INLINE.match("${@" + text)
+    assert inline_end("${@" + text, 0) == (match.end() if match else 0)
+    assert without_inline(text) == INLINE.sub("", text)
 
 
 def test_an_old_value_within_an_immediate_one() -> None:
     text = 'A = "1 2"\nA := "0 ${A}3 ${A}"\n'
-    found = statements(text, "f")
-    words = Variable("A", found).words()
+    words = Scope(statements(text, "f")).variable("A").words()
     assert [word.text for word in words] == ["0", "1", "23", "1", "2"]
     assert [word.statement and word.statement.line for word in words] == [2, 1, None, 1, 1]
 
