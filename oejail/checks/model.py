@@ -132,8 +132,10 @@ def linux_ram(
     return Union(owned).without(reserved)
 
 
-def machine_of(platform: Platform, mem: int | None = None, root: str | None = None) -> Machine:
-    """The machine that a platform file describes; `mem` (bytes) replaces its QEMU's `mem=`.
+def machine_of(
+    platform: Platform, mem: int | None = None, root: str | None = None, *, ram: int | None = None
+) -> Machine:
+    """The machine that a platform file describes; `mem` and `ram` (bytes) replace its QEMU's.
 
     The file's `mem=` is for the root configuration that it names: with another `root` (a path or
     file stem) and no `mem`, what Linux takes is not known.
@@ -141,15 +143,17 @@ def machine_of(platform: Platform, mem: int | None = None, root: str | None = No
     qemu = platform.qemu
     own = root is None or PurePath(root).name.removesuffix(".cell") == platform.cells.root
     limit = qemu.mem if mem is None and qemu and own else mem
-    ram = tuple(Range(span.start, span.start + span.size) for span in platform.ram)
+    banks = tuple(Range(span.start, span.start + span.size) for span in platform.ram)
+    if ram is not None:
+        banks = (Range(banks[0].start, banks[0].start + ram),)
     reserved = [Range(span.start, span.start + span.size) for span in platform.reservations]
     because = [f"mem={limit:#x}"] if limit is not None else []
     because += [f"reserved {span}" for span in reserved]
     known = limit is not None or qemu is None
     return Machine(
         name=f"platform {platform.name}",
-        ram=ram,
-        linux=linux_ram(ram, limit, reserved) if known else None,
+        ram=banks,
+        linux=linux_ram(banks, limit, reserved) if known else None,
         linux_because=", ".join(because) or "no mem=",
         cpus=qemu.smp if qemu else platform.cpus,
         cpu_model=qemu.cpu if qemu else None,
@@ -160,41 +164,46 @@ def machine_of(platform: Platform, mem: int | None = None, root: str | None = No
     )
 
 
+def board_of(root: RootCell | None, platform: str | None = None) -> Platform:
+    """The platform that is named, else the one whose interrupt controller is where the root says.
+
+    UsageFault where there is none.
+    """
+    from oejail.platforms import load, names
+
+    if platform is not None:
+        return load(platform)
+    arm = root.platform if root else None
+    gicd = arm.gicd_base if isinstance(arm, ArmPlatform) else None
+    boards = [board for board in map(load, names()) if board.gic.gicd == gicd]
+    if len(boards) != 1:
+        at = "nowhere that is known" if gicd is None else f"at {gicd:#x}"
+        raise UsageFault(
+            f"the root's interrupt controller is {at}: {len(boards)} platforms have it there",
+            hint=f"name one with --platform ({', '.join(names())})",
+        )
+    return boards[0]
+
+
 def machine_from_options(
-    root: RootCell | None,
-    platform: str | None = None,
+    board: Platform,
+    root: str,
     *,
     mem: int | None = None,
     ram: int | None = None,
     cpus: int | None = None,
     gic: int | None = None,
 ) -> Machine:
-    """The machine that options of a command line describe, the rest being the platform's.
+    """The machine that options of a command line describe, the rest being the board's.
 
-    The platform is the named one, else the one whose interrupt controller is where the root says.
-    UsageFault where there is none. Sizes in bytes.
+    `root` is the root configuration's path (see `machine_of`); sizes in bytes.
     """
-    from oejail.platforms import load, names
+    machine = machine_of(board, mem, root, ram=ram)
+    return with_options(replace(machine, name=f"machine ({board.name})"), cpus=cpus, gic=gic)
 
-    if platform is not None:
-        board = load(platform)
-    else:
-        arm = root.platform if root else None
-        gicd = arm.gicd_base if isinstance(arm, ArmPlatform) else None
-        boards = [board for board in map(load, names()) if board.gic.gicd == gicd]
-        if len(boards) != 1:
-            at = "nowhere that is known" if gicd is None else f"at {gicd:#x}"
-            raise UsageFault(
-                f"the root's interrupt controller is {at}: {len(boards)} platforms have it there",
-                hint=f"name one with --platform ({', '.join(names())})",
-            )
-        [board] = boards
-    machine = replace(machine_of(board, mem), name=f"machine ({board.name})")
-    if ram is not None:
-        banks = (Range(machine.ram[0].start, machine.ram[0].start + ram),)
-        limit = mem if mem is not None else board.qemu.mem if board.qemu else None
-        reserved = [Range(span.start, span.start + span.size) for span in board.reservations]
-        machine = replace(machine, ram=banks, linux=linux_ram(banks, limit, reserved))
+
+def with_options(machine: Machine, *, cpus: int | None, gic: int | None) -> Machine:
+    """The machine with other CPUs and another GIC, whose addresses are then not known."""
     if cpus is not None:
         machine = replace(machine, cpus=cpus)
     if gic is not None and gic != machine.gic_version:

@@ -117,18 +117,38 @@ def no_virtualization(given: SetInput) -> Found:
         yield machine.name, "virtualization is off: the hypervisor needs EL2"
 
 
+_VHE = frozenset(
+    [
+        "max",
+        "a64fx",
+        "cortex-a55",
+        "cortex-a76",
+        "cortex-a710",
+        "neoverse-n1",
+        "neoverse-n2",
+        "neoverse-v1",
+    ]
+)
+"""QEMU's models of Armv8.1 and later, which all have the virtualization host extensions."""
+_ONLY_32_BITS = frozenset(["cortex-a7", "cortex-a8", "cortex-a9", "cortex-a15"])
+
+
 @rule(
     "cpu-model",
     ERROR,
-    title="the CPU model has VHE",
-    means="QEMU's CPU model `max` has the virtualization host extensions, in which Linux stays "
-    "at EL2; Jailhouse does not expect that.",
-    happens="kernel panic at `jailhouse enable`, with `HVC (AArch64)`.",
+    title="the CPU model is none for Jailhouse",
+    means="The CPU model has the virtualization host extensions (VHE), with which Linux stays at "
+    "EL2, as QEMU's `max` has: Jailhouse does not expect that. Or it has no 64-bit mode, as what "
+    "QEMU's `virt` takes without `-cpu`, and the set is for arm64.",
+    happens="kernel panic at `jailhouse enable`, with `HVC (AArch64)`; without 64-bit mode no "
+    "kernel starts at all.",
     mend="boot QEMU with `-cpu cortex-a57` or `-cpu cortex-a53`.",
 )
 def cpu_model(given: SetInput) -> Found:
-    machine = given.machine
-    if given.root_config and machine and machine.cpu_model:
+    machine, root = given.machine, given.root_config
+    if root and machine and machine.cpu_model:
         model = machine.cpu_model.split(",", 1)[0]
-        if model == "max":
+        if model in _VHE:
             yield machine.name, f"CPU model {model}: Jailhouse needs one without VHE"
+        elif model in _ONLY_32_BITS and (given.arch or root.arch) == "arm64":
+            yield machine.name, f"CPU model {model} has no 64-bit mode, the set is for arm64"

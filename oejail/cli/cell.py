@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +17,7 @@ from oejail.errors import FindingsError, UsageFault
 if TYPE_CHECKING:
     from oejail.artifacts.identify import Identity
     from oejail.cells import Cell, RootCell
-    from oejail.checks import FileInput, InmateInput, Machine
+    from oejail.checks import FileInput, Finding, InmateInput, Machine
 
 app = typer.Typer(
     help="Read, build, compare, draw and check Jailhouse cell configurations.", no_args_is_help=True
@@ -141,6 +142,9 @@ def check(
     platform: Annotated[
         str | None, typer.Option(metavar="NAME", help="The board; default: the root's GIC decides.")
     ] = None,
+    qemu: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="The command line that starts QEMU.")
+    ] = None,
     kernel: Annotated[Path | None, typer.Option(metavar="FILE", help="Kernel image.")] = None,
     module: Annotated[Path | None, typer.Option(metavar="FILE", help="jailhouse.ko.")] = None,
     firmware: Annotated[Path | None, typer.Option(metavar="FILE", help="jailhouse.bin.")] = None,
@@ -153,27 +157,35 @@ def check(
         list[str] | None,
         typer.Option(metavar="RULE=REASON", help="Accept a rule's findings, and say why."),
     ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JUnit report too.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check a root with its cells, and whatever else is named, before anything boots.
 
     Every finding, worst first; status 3 where one is an error. Without machine options (--mem,
-    --ram, --smp, --gic, --platform) only what the files decide is checked.
+    --ram, --smp, --gic, --platform, --qemu) only what the files decide is checked; with --qemu the
+    machine is the one that the command line makes, else it is the platform, and the other options
+    say what differs.
     """
     from oejail.checks import SetInput, any_fails, check_set
 
-    machine = _machine(root, mem, ram, smp, gic, platform)
+    root_file = _file(root)
+    machine, arch = _machine(root_file, mem, ram, smp, gic, platform, qemu)
     given = SetInput(
-        root=_file(root),
+        root=root_file,
         inmates=_inmates(cells or [], _pairs("--image", image)),
         module=_file(module) if module else None,
         firmware=_file(firmware) if firmware else None,
         tool=_file(tool) if tool else None,
         kernel=_file(kernel) if kernel else None,
         machine=machine,
-        arch=_arch(given_platform=platform),
+        arch=arch,
     )
     findings = check_set(given, dict(_pairs("--waive", waive)))
+    if junit is not None:
+        _write_junit(junit, f"cell check {root}", findings)
     if json:
         emit_json(
             {
@@ -256,25 +268,100 @@ def _size(option: str, text: str | None) -> int | None:
         raise UsageFault(f"{option}: {error}") from None
 
 
-def _arch(given_platform: str | None) -> str | None:
-    from oejail.platforms import load
-
-    return load(given_platform).arch if given_platform else None
-
-
 def _machine(
-    root: Path,
+    root: FileInput,
     mem: str | None,
     ram: str | None,
     smp: int | None,
     gic: int | None,
     platform: str | None,
-) -> Machine | None:
-    """What the machine options say; None without any."""
-    options: dict[str, Any] = {"mem": _size("--mem", mem), "ram": _size("--ram", ram)}
-    options |= {"cpus": smp, "gic": gic}
-    if platform is None and all(value is None for value in options.values()):
-        return None
-    from oejail.checks import machine_from_options
+    qemu: str | None,
+) -> tuple[Machine | None, str | None]:
+    """What the machine options say, and the architecture where they name one."""
+    sizes = {"mem": _size("--mem", mem), "ram": _size("--ram", ram)}
+    if qemu is not None:
+        return _machine_of_command(qemu, platform, sizes, smp, gic)
+    if platform is None and smp is None and gic is None and not any(sizes.values()):
+        return None, None
+    from oejail import log
+    from oejail.checks import board_of, machine_from_options
 
-    return machine_from_options(_file(root).root, platform, **options)
+    board = board_of(root.root, platform)
+    if platform is None:
+        log.logger.info("machine: platform %s, whose GIC is the root's", board.name)
+    return machine_from_options(board, root.path, **sizes, cpus=smp, gic=gic), board.arch
+
+
+def _machine_of_command(
+    command: str,
+    platform: str | None,
+    sizes: dict[str, int | None],
+    smp: int | None,
+    gic: int | None,
+) -> tuple[Machine, str | None]:
+    """QEMU's machine; the other options win over its command line."""
+    from oejail.checks.model import with_options
+    from oejail.checks.qemu import parse
+    from oejail.platforms import load
+
+    options = parse(command)
+    mem, ram = sizes["mem"] or options.mem, sizes["ram"] or options.ram
+    machine = with_options(replace(options, mem=mem, ram=ram).machine(), cpus=smp, gic=gic)
+    return machine, load(platform).arch if platform else options.arch
+
+
+def _write_junit(path: Path, name: str, findings: list[Finding]) -> None:
+    from oejail.checks import RULES
+    from oejail.checks.junit import report
+    from oejail.files import atomic_write
+
+    atomic_write(path, report(name, findings, RULES))
+
+
+@app.command()
+def qemu(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The root's configuration.")],
+    cells: Annotated[
+        list[Path] | None, typer.Argument(metavar="CELL", help="The cells beside it.")
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The board; default: the root's GIC decides.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print the QEMU command line that fits a set: machine, CPUs, RAM, and Linux's mem=.
+
+    Add the kernel, the root file system and what else the boot needs. Status 3 where no machine
+    fits, with the findings.
+    """
+    from oejail.checks import InmateInput, SetInput, board_of, check_set
+    from oejail.checks.qemu import parse, plan
+
+    root_file = _file(root)
+    given = SetInput(
+        root=root_file, inmates=tuple(InmateInput(_file(path)) for path in cells or [])
+    )
+    _refuse(root, check_set(given))
+    config = root_file.root
+    assert config is not None  # else a finding said so
+    board = board_of(config, platform)
+    wanted = plan(config, [cell for _, cell in given.cells], board, named=str(root))
+    options = parse(wanted.line())
+    _refuse(root, check_set(replace(given, machine=options.machine(), arch=options.arch)))
+    if json:
+        fields = {name: getattr(wanted, name) for name in ("machine", "cpu", "smp", "ram", "mem")}
+        emit_json({"schema_version": 1, **fields, "command": wanted.line()})
+    else:
+        emit(wanted.line())
+
+
+def _refuse(root: Path, findings: list[Finding]) -> None:
+    """FindingsError, with each of them, where one is an error."""
+    lines = [finding.line() for finding in findings if finding.fails]
+    if lines:
+        plural = "" if len(lines) == 1 else "s"
+        raise FindingsError(
+            f"{root}: {len(lines)} finding{plural} of severity error",
+            hint="oejail explain RULE says what one means",
+            details=lines,
+        )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oejail.cells import (
+    ArmPlatform,
     Cell,
     CellBody,
     MemoryRegion,
@@ -39,6 +40,7 @@ def changed(**values: Any) -> Cell:
     return replace(CELL, **values)
 
 
+ARM: dict[str, Any] = asdict(ROOT.platform)
 MORE = MemoryRegion(0x9000_0000, 0x9000_0000, 4096, 3)
 SHIFTED = (replace(CELL.pci_devices[0], shmem_regions_start=1),)
 """The same link after a region was put before it."""
@@ -107,7 +109,7 @@ def test_changes_of_a_cell(new: Cell, expected: list[str]) -> None:
             ["hypervisor: size 16 MiB → 4 MiB"],
         ),
         (
-            replace(ROOT, platform=replace(ROOT.platform, gic_version=2)),
+            replace(ROOT, platform=ArmPlatform(**ARM | {"gic_version": 2})),
             ["platform: gic_version 3 → 2"],
         ),
         (replace(ROOT, platform=X86Platform()), ["platform: arm → x86"]),

@@ -211,3 +211,59 @@ def test_diff() -> None:
         "same": False,
         "changes": [{"where": "", "what": "revision 14 → 13"}],
     }
+
+
+GUIDE = (
+    "qemu-system-aarch64 -machine virt,gic-version=3,virtualization=on -cpu cortex-a57 "
+    "-smp 4 -m 2G -append 'console=ttyAMA0 mem=1G'"
+)
+
+
+def test_the_machine_of_a_command_line() -> None:
+    assert rules(*PAIR, "--qemu", GUIDE) == set()
+    assert rules(*PAIR, "--qemu", GUIDE.replace("-smp 4", "-smp 8")) == {"smp-many"}
+    assert rules(*PAIR, "--qemu", GUIDE, "--smp", "2") == {"smp-few"}
+    assert rules(*PAIR, "--qemu", GUIDE, "--mem", "2G") == {"memory-linux", "hypervisor-linux"}
+    assert rules(*PAIR, "--qemu", GUIDE, "--ram", "1G") == {"memory-beyond-ram"}
+    assert rules(*PAIR, "--qemu", GUIDE, "--gic", "2") == {"gic-version"}
+    assert rules("rpi4.cell", "--qemu", GUIDE) >= {"gic-version"}
+    _, error = run("check", *PAIR, "--qemu", "-m '")
+    assert isinstance(error, UsageFault) and "--qemu: No closing quotation" in error.message
+
+
+def test_the_platforms_mem_is_for_its_own_root() -> None:
+    """With mem=1G Zephyr's RAM would lie in Linux's; nobody said that this root gets that."""
+    for name in ("qemu-arm64-mcs", "qemu-arm64-zephyr-mcs-demo"):
+        Path(f"{name}.cell").write_bytes(encode(shipped(name)))
+    mcs = ("qemu-arm64-mcs.cell", "qemu-arm64-zephyr-mcs-demo.cell")
+    assert rules(*mcs, "--smp", "4") == set()
+    assert rules(*mcs, "--mem", "780M") == set()
+    assert rules(*mcs, "--mem", "1G") == {"memory-linux"}
+
+
+def test_qemu() -> None:
+    line, error = run("qemu", *PAIR)
+    assert error is None
+    assert rules(*PAIR, "--qemu", line) == set()
+    report = json.loads(run("qemu", *PAIR, "--json")[0])
+    assert (report["smp"], report["ram"], report["mem"]) == (4, 2 << 30, 1 << 30)
+    assert report["command"] + "\n" == line
+    _, error = run("qemu", "rpi4.cell")
+    assert isinstance(error, UsageFault)
+    _, error = run("qemu", *PAIR, PAIR[1])
+    assert isinstance(error, FindingsError)
+    assert any("[cpu-taken]" in line for line in error.details)
+    _, error = run("qemu", "cut.cell")
+    assert isinstance(error, FindingsError) and "[cell-truncated]" in error.details[0]
+
+
+def test_junit() -> None:
+    from junitparser import JUnitXml
+
+    _, error = run("check", *PAIR, "--smp", "8", "--junit", "report.xml")
+    assert isinstance(error, FindingsError)
+    [suite] = list(JUnitXml.fromfile("report.xml"))
+    assert suite.failures == 1
+    run("check", *PAIR, "--smp", "8", "--junit", "report.xml", "--waive", "smp-many=known")
+    [suite] = list(JUnitXml.fromfile("report.xml"))
+    assert (suite.failures, suite.skipped) == (0, 1)
