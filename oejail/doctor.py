@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import os
 import pwd
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from oejail import oebuild, process
-from oejail.errors import OejailError
+from oejail.errors import ConfigError, PrerequisiteMissing, UsageFault
 from oejail.log import redact
 
 GIB = 1 << 30
@@ -49,7 +50,7 @@ def _version(program: str, *arguments: str) -> str | None:
         return None
     try:
         result = process.run([program, *arguments], timeout=20, check=False)
-    except OejailError:
+    except (PrerequisiteMissing, UsageFault):
         return None
     lines = [line.strip() for line in (*result.stdout, *result.stderr) if line.strip()]
     return lines[0] if result.ok and lines else None
@@ -67,16 +68,26 @@ def _git(_: Path) -> Line:
     return Line("git", "ok", found, required=True)
 
 
-def _oebuild(_: Path) -> Line:
+def _oebuild(directory: Path) -> Line:
+    from oejail import project
+
+    prefix: tuple[str, ...] = oebuild.DEFAULT_PREFIX
+    place, fix = "", oebuild.PIP
+    with contextlib.suppress(UsageFault, ConfigError):  # no project here, or one to be mended first
+        here = project.load(directory)
+        if here.config.oebuild is not None:
+            prefix = (str(here.path(here.config.oebuild)),)
+            place, fix = f" at {prefix[0]}", "set oebuild: in oejail.yaml to a working one, or null"
     try:
-        found = oebuild.version()
-    except OejailError as error:
-        return Line("oebuild", "missing", error.message, error.hint or oebuild.PIP, required=True)
-    if found != oebuild.PINNED:
-        return Line(
-            "oebuild", "note", f"{found}; oejail was tested with {oebuild.PINNED}", oebuild.PIP
-        )
-    return Line("oebuild", "ok", found, required=True)
+        found = oebuild.version(prefix)
+    except PrerequisiteMissing as error:
+        return Line("oebuild", "missing", error.message, fix, required=True)
+    if found == oebuild.PINNED:
+        return Line("oebuild", "ok", found + place, required=True)
+    detail = f"{found}{place}; oejail was tested with {oebuild.PINNED}"
+    if not found.startswith(oebuild.SERIES):
+        return Line("oebuild", "missing", detail, fix, required=True)
+    return Line("oebuild", "note", detail, fix)
 
 
 def _container(_: Path) -> Line:
@@ -86,7 +97,7 @@ def _container(_: Path) -> Line:
             continue
         try:
             alive = process.run([program, "info"], timeout=20, check=False)
-        except OejailError:
+        except (PrerequisiteMissing, UsageFault):
             continue
         if alive.ok:
             return Line("containers", "ok", found)

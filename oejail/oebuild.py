@@ -9,6 +9,7 @@ ends with 0. Callers look at what a run left.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from oejail.log import logger
 PINNED = "0.2.1.3"
 SERIES = "0.2."
 PIP = f"pip install oebuild=={PINNED}"
+_OTHER = "set oebuild: in oejail.yaml to a working one, or to null for oejail's own"
 
 # -P keeps out modules that lie where it runs; -I would hide a user's site directory as well.
 DEFAULT_PREFIX = (sys.executable, "-P", "-m", "oebuild")
@@ -80,12 +82,16 @@ def version(
             return metadata.version("oebuild")
         except metadata.PackageNotFoundError:
             raise PrerequisiteMissing("oebuild is not installed", hint=PIP) from None
-    result = process.run([*prefix, "--version"], identity=identity, timeout=60, check=False)
+    try:
+        result = process.run([*prefix, "--version"], identity=identity, timeout=30, check=False)
+    except PrerequisiteMissing as error:
+        raise PrerequisiteMissing(f"oebuild: {error.message}", hint=_OTHER) from None
     match = re.search(r"(?<![\d.])(\d+(?:\.\d+)+)", "\n".join((*result.stdout, *result.stderr)))
     if match is None:
+        words = complaint(result)[:200]
         raise PrerequisiteMissing(
-            f"{prefix[0]}: does not say its version ({result.describe()}: {complaint(result)})",
-            hint=f"set oebuild: in oejail.yaml to a working one, or {PIP}",
+            f"{prefix[0]}: does not say its version ({result.describe()}: {words})",
+            hint=_OTHER,
         )
     return match[1]
 
@@ -98,13 +104,17 @@ def require(
     The pinned one passes, another of its series passes with a warning; anything else raises
     PrerequisiteMissing: 0.1 knows neither the host mode nor the new feature schema.
     """
+    if shutil.which("git") is None:
+        raise PrerequisiteMissing(
+            "git: no such program, and oebuild needs it", hint="apt-get install git"
+        )
     found = version(prefix, identity)
     if found == PINNED:
         return found
     if not found.startswith(SERIES):
         raise PrerequisiteMissing(
             f"oebuild {found} at {prefix[0]}: oejail works with {SERIES}x, tested with {PINNED}",
-            hint=PIP,
+            hint=PIP if tuple(prefix) == DEFAULT_PREFIX else _OTHER,
         )
     logger.warning("oebuild %s: oejail was tested with %s", found, PINNED)
     return found

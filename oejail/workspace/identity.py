@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from oejail import process
-from oejail.errors import OejailError, PrerequisiteMissing, UsageFault
+from oejail.errors import PrerequisiteMissing, UsageFault
 from oejail.log import logger
 from oejail.process import SELF, Identity
 from oejail.project import Project
@@ -91,7 +91,7 @@ def _nobody_else(project: Project, why: str) -> Identity:
     probe = [sys.executable, "-I", "-S", "-c", "import os, pwd; pwd.getpwuid(os.geteuid())"]
     try:
         result = process.run(probe, identity=namespace, timeout=30, check=False)
-    except OejailError as error:
+    except PrerequisiteMissing as error:  # no unshare(1)
         raise PrerequisiteMissing(f"{why}; {error.message}", hint=hint) from None
     if not result.ok:
         said = next((s for s in reversed(result.stderr) if s.strip()), result.describe())
@@ -156,5 +156,5 @@ def _may_enter(identity: Identity, info: os.stat_result) -> bool:
 def _can_enter(identity: Identity, directory: Path) -> bool:
     try:
         return process.run(["test", "-x", directory], identity=identity, timeout=30, check=False).ok
-    except OejailError:
+    except PrerequisiteMissing:
         return False

@@ -60,6 +60,12 @@ def test_versions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ):
         with pytest.raises(PrerequisiteMissing, match=message) as caught:
             oebuild.require(program(tmp_path / "other", words))
-        assert "pip install oebuild==0.2.1.3" in (caught.value.hint or "")
+        assert "set oebuild: in oejail.yaml" in (caught.value.hint or "")
     with pytest.raises(PrerequisiteMissing, match="no such program"):
         oebuild.require((str(tmp_path / "none"),))
+
+
+def test_oebuild_needs_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PrerequisiteMissing, match="git: no such program"):
+        oebuild.require()

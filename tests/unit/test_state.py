@@ -3,10 +3,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from oejail.files import give
 from oejail.state import ABSENT, DIRTY, State, git_facts
 
 
@@ -130,3 +133,38 @@ def test_a_repository_cannot_choose_a_program(tmp_path: Path) -> None:
     git(tmp_path, "config", "core.fsmonitor", str(tmp_path / "evil"))
     git_facts([tmp_path])
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_repository_that_git_cannot_read_counts_as_changed(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    (broken / ".git").mkdir(parents=True)
+    assert git_facts([broken])[broken].endswith(DIRTY)
+    assert git_facts([tmp_path / "none"]) == {tmp_path / "none": ABSENT}
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can enter; those above tmp_path are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="oejail-test-") as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+def test_root_runs_no_program_that_another_users_repository_names(open_directory: Path) -> None:
+    """A filter in .git/config is run by `git status`: as its owner, whoever asks."""
+    repository, said = open_directory / "r", open_directory / "who"
+    repository.mkdir()
+    git(repository, "init", "-q")
+    (repository / "a").write_text("1")
+    git(repository, "add", "a")
+    git(repository, "commit", "-q", "-m", "x")
+    git(repository, "config", "filter.x.clean", f"id -u >> {said}; cat")
+    (repository / ".git/info").mkdir(exist_ok=True)
+    (repository / ".git/info/attributes").write_text("* filter=x")
+    os.utime(repository / "a", (1, 1))
+    owner = os.geteuid()
+    if owner == 0:
+        owner = 65534
+        give(repository, owner, owner)
+    assert not git_facts([repository])[repository].endswith(DIRTY)
+    assert set(said.read_text().split()) == {str(owner)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oejail import process, project
-from oejail.errors import PrerequisiteMissing, UsageFault
+from oejail.errors import Interrupted, PrerequisiteMissing, UsageFault
 from oejail.process import SELF, Identity, Result
 from oejail.project import Project
 from oejail.workspace import identity
@@ -155,3 +155,18 @@ def test_what_an_access_list_opens_is_open(tmp_path: Path, monkeypatch: pytest.M
 def test_open_ways_ask_nobody(shut: None) -> None:
     identity.check_reach(STRANGER, [Path("/usr/bin/env"), Path("/nowhere/at/all")])
     identity.check_reach(SELF, [Path("/root/x")])
+
+
+def test_an_interruption_is_no_missing_prerequisite(
+    tmp_path: Path, owner: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> process.Result:
+        raise Interrupted("interrupted")
+
+    monkeypatch.setattr(process, "run", run)
+    with pytest.raises(Interrupted):
+        identity.choose(at(tmp_path, "tree: sample"))
+    someone = Identity("user", NOBODY.pw_uid, NOBODY.pw_gid, name="nobody")
+    (tmp_path / "shut").mkdir(mode=0o700)
+    with pytest.raises(Interrupted):
+        identity.check_reach(someone, [tmp_path / "shut" / "x"])
