@@ -225,15 +225,16 @@ class Variable:
     `X:append:name = …` have no effect there.
     """
 
-    def __init__(self, name: str, own: Iterable[Statement]) -> None:
-        """`own`: the statements with this name, in the order of the file."""
+    def __init__(self, name: str, found: Iterable[Statement]) -> None:
+        """`found`: the file's statements, in order; those of other variables do not matter."""
         self.name = name
         self._forget()
-        for statement in own:
-            if statement.kind == "unset":
-                self._forget()
-            else:
-                self._assign(statement)
+        for statement in found:
+            if statement.name == name and not statement.flag:
+                if statement.kind == "unset":
+                    self._forget()
+                elif statement.kind == "assign":
+                    self._assign(statement)
 
     def _forget(self) -> None:
         self.content: list[Piece] | None = None

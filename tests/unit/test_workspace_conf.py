@@ -10,7 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oejail.errors import ConfigError
-from oejail.workspace.conf import Scope, inline_end, statements, value_words, without_inline
+from oejail.workspace.conf import (
+    Scope,
+    Variable,
+    inline_end,
+    statements,
+    value_words,
+    without_inline,
+)
 from tests.support.conf_texts import texts
 
 
@@ -50,6 +57,11 @@ def test_lenient_reading_passes_over_what_it_cannot_read() -> None:
     assert [s.name for s in statements(text, "f", lenient=True)] == ["A"]
     with pytest.raises(ConfigError, match=r"^f:1: BitBake cannot parse this line: 'what is this'$"):
         statements(text, "f")
+
+
+def test_other_variables_do_not_matter() -> None:
+    found = statements('B = "1"\nA ?= "2"\nA[doc] = "3"\ninclude A\nA:append = " 4"\n', "f")
+    assert Variable("A", found).text == Scope(found).variable("A").text == "2 4"
 
 
 def test_expansion() -> None:
