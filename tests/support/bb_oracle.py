@@ -15,13 +15,15 @@ import os
 import sys
 import tempfile
 import types
+from typing import Any
 
 if len(sys.argv) > 1:
     sys.path.insert(0, sys.argv[1])
 else:
     # The wheel lacks these; bb.siggen imports them, and uses them only with BB_HASHSERVE.
-    sys.modules["hashserv"] = types.ModuleType("hashserv")
-    sys.modules["hashserv.client"] = sys.modules["hashserv"].client = types.ModuleType("client")
+    hashserv, client = types.ModuleType("hashserv"), types.ModuleType("hashserv.client")
+    sys.modules.update({"hashserv": hashserv, "hashserv.client": client})
+    vars(hashserv)["client"] = client
 
 import bb
 import bb.data
@@ -33,7 +35,7 @@ import bb.utils
 logging.disable(logging.CRITICAL)
 
 
-def evaluate(case: dict, path: str) -> dict:
+def evaluate(case: dict[str, Any], path: str) -> dict[str, Any]:
     with open(path, "w", encoding="utf-8", newline="") as stream:
         stream.write(case["text"])
     data = bb.data.init()

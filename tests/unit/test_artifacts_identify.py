@@ -141,7 +141,14 @@ def test_any_bytes(data: bytes) -> None:
 
 def test_mutated_files() -> None:
     rng = random.Random(3)
-    genuine = [ROOT, CELL, image(), gzip.compress(image(), mtime=0), gzip.compress(CPIO), firmware()]
+    genuine = [
+        ROOT,
+        CELL,
+        image(),
+        gzip.compress(image(), mtime=0),
+        gzip.compress(CPIO),
+        firmware(),
+    ]
     kinds = set()
     for number in range(2000):
         data = bytearray(genuine[number % len(genuine)])
