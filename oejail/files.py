@@ -103,9 +103,13 @@ def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None
             mode = stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
             mode = 0o644 & ~_umask()
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)  # the temporary name says nothing to the reader
+        raise
+    try:
+        with naming(path), os.fdopen(descriptor, "wb") as stream:
             stream.write(raw)
             stream.flush()
             if owner is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from oejail.files import make_directory, owner_to_keep
+from oejail.text import harmless
 
 logger = logging.getLogger("oejail")
 logger.setLevel(logging.DEBUG)
@@ -26,7 +27,7 @@ KEEP_LOGS = 50
 
 _URL_SECRET = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@")
 _NAMED_SECRET = re.compile(
-    r"(?i)(?P<name>-{0,2}\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
+    r"(?i)(?<!/)(?P<name>-{0,2}\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
     r"(?P<separator>\s*[=:]\s*|\s+)(?P<value>\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
@@ -61,18 +62,25 @@ class _Stderr(logging.Handler):
             self.handleError(record)
 
 
+class _File(logging.StreamHandler[TextIO]):
+    """A log file that cannot be written (a full disk) must not drown what the run itself says."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        del record
+
+
 def write_stderr(text: str) -> None:
-    """One line to stderr; characters that its encoding lacks are escaped; a closed one is fine."""
+    """`text` and a newline to stderr; what could steer the terminal or its encoding lacks is
+    escaped. A stderr that is closed, or goes to a full disk, is fine.
+    """
     stream = sys.stderr
     if stream is None:
         return
     encoding = getattr(stream, "encoding", None) or "ascii"
-    safe = text.encode(encoding, "backslashreplace").decode(encoding)
-    try:
+    safe = harmless(text).encode(encoding, "backslashreplace").decode(encoding)
+    with contextlib.suppress(OSError, ValueError):
         stream.write(safe + "\n")
         stream.flush()
-    except (BrokenPipeError, ValueError):
-        pass
 
 
 def setup(verbosity: int = 0) -> None:
@@ -114,7 +122,7 @@ def add_log_file(path: Path) -> None:
     if owner is not None:
         os.fchown(descriptor, *owner)
     stream: TextIO = os.fdopen(descriptor, "w", encoding="utf-8", errors="replace")
-    handler = logging.StreamHandler(stream)
+    handler = _File(stream)
     formatter = _Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
     )

@@ -8,6 +8,7 @@ daemons included, when oejail is interrupted, times out or dies, also by SIGKILL
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import selectors
@@ -210,7 +211,13 @@ def run(
     )
     logger.debug("run: %s after %.2f s: %s", result.describe(), result.seconds, words[0])
     if check and not result.ok:
-        last = next((s for s in reversed(result.stderr or result.stdout) if s.strip()), "no output")
+        said = result.stderr or result.stdout
+        full = next((s.strip() for s in said if os.strerror(errno.ENOSPC) in s), None)
+        if full is not None:
+            raise PrerequisiteMissing(
+                f"{words[0]}: {full[:500]}", hint="free some space and run the same command again"
+            )
+        last = next((s for s in reversed(said) if s.strip()), "no output")
         line = shlex.join(words)
         line = line if len(line) <= 200 else f"{line[:200]}…"
         raise ChildFailed(f"{line}: {result.describe()}: {last.strip()[:500]}")

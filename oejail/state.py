@@ -9,6 +9,7 @@ decides. A repository is compared by its commit and by whether it has local chan
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -159,7 +160,9 @@ class State:
             found, read = load()
             self.settings = json.loads(json.dumps(found))
             self._settings_files = {str(file): file_fact(file) for file in read}
-            self.save()
+            # Kept to save time alone: who only looks (`status`) may not be able to write here.
+            with contextlib.suppress(OSError):
+                self.save()
 
     def forget(self, stage: str) -> None:
         """Drop a stage's record: it is about to run, and a kill in its middle must show."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -43,4 +44,4 @@ def command(
         directory, platform=platform, sample=sample, workspace=workspace, build=build
     )
     emit(str(path))
-    logger.info("next: oejail -C %s up", path.parent)
+    logger.info("next: oejail -C %s up", shlex.quote(str(path.parent)))

@@ -130,11 +130,11 @@ def _terminated(number: int, _frame: FrameType | None) -> None:
 
 def _complain(error: OejailError) -> None:
     from oejail import log
+    from oejail.text import printable
 
     first, *rest = error.lines()
-    log.write_stderr(log.redact(f"oejail: error: {first}"))
-    for line in rest:
-        log.write_stderr(log.redact(f"  {line}"))
+    for line in (f"oejail: error: {first}", *(f"  {line}" for line in rest)):
+        log.write_stderr(printable(log.redact(line), 16_000))
     log.logger.debug("error: %s", "\n".join(error.lines()))
 
 
@@ -154,6 +154,7 @@ _SYSTEM = {
     errno.ENAMETOOLONG: (Exit.USAGE, "use a shorter path"),
     errno.ELOOP: (Exit.USAGE, "check the symbolic links"),
 }
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def _run(arguments: list[str]) -> int:
@@ -168,19 +169,24 @@ def _run(arguments: list[str]) -> int:
         _complain(error)
         return int(error.exit_code)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            return int(Exit.OK)
-        status, hint = _SYSTEM.get(error.errno or 0, (Exit.DEFECT, "oejail -v says more"))
-        place = f"{error.filename}: " if error.filename else ""
-        _complain(OejailError(f"{place}{error.strerror or error}", hint=hint))
-        _trace()
-        return int(status)
+        return int(Exit.OK) if error.errno == errno.EPIPE else _refused(error)
     except Exception as error:  # the one place where a defect is caught, to be said in one line
         what = f"defect in oejail {__version__}: {type(error).__name__}: {error}"
         _complain(OejailError(what, hint="oejail -v VERB shows where"))
         _trace()
         return int(Exit.DEFECT)
     return int(Exit.OK)
+
+
+def _refused(error: OSError) -> int:
+    """Say what the operating system refused; the exit status."""
+    status, hint = _SYSTEM.get(error.errno or 0, (Exit.DEFECT, "oejail -v says more"))
+    # Of two names, as of a copy, the second is the one that is written.
+    name = error.filename2 if error.errno in _WRITING and error.filename2 else error.filename
+    place = f"{name}: " if name else ""
+    _complain(OejailError(f"{place}{error.strerror or error}", hint=hint))
+    _trace()
+    return int(status)
 
 
 def _trace() -> None:
@@ -190,21 +196,33 @@ def _trace() -> None:
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """The command line, from its arguments to the exit status (`start.main` comes first)."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         # A signal that was ignored at the start (nohup) stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _terminated)
     status = _run(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the work is done: what it came to stands
     if "oejail.log" in sys.modules:
         sys.modules["oejail.log"].close()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (head, less) has gone; keep the interpreter from complaining at its end.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(status)
+    sys.exit(_flush(status))
+
+
+def _flush(status: int) -> int:
+    """Write out what stdout and stderr still hold; the exit status with that taken into account."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError) as error:
+            # The interpreter would try again at its end, and complain.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            # That the reader (head, less) has gone is no error.
+            if stream is sys.stdout and isinstance(error, OSError) and error.errno != errno.EPIPE:
+                status = status or _refused(OSError(error.errno, error.strerror, "standard output"))
+    return status
 
 
 if __name__ == "__main__":

@@ -6,13 +6,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from oejail.files import naming
+from oejail.text import harmless
 
 
 def emit(text: str = "") -> None:
-    """One line of data; characters that stdout's encoding lacks are escaped."""
+    """`text` and a newline; what could steer a terminal or stdout's encoding lacks is escaped."""
+    if sys.stdout is None:  # closed by whoever started us
+        return
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    safe = harmless(text).encode(encoding, "backslashreplace").decode(encoding)
+    with naming(Path("standard output")):
+        sys.stdout.write(safe + "\n")
 
 
 def emit_json(value: Mapping[str, Any]) -> None:

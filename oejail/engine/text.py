@@ -3,21 +3,9 @@
 
 from __future__ import annotations
 
+from oejail.text import printable
 
-def printable(text: str, limit: int = 4096) -> str:
-    """`text` in one line of at most `limit` characters, without what could steer a terminal.
-
-    Tabs become blanks; control characters, direction overrides and lone surrogates are escaped.
-    """
-    text = text[:limit]
-    if text.isprintable():
-        return text
-    text = text.replace("\t", "    ")
-    return "".join(c if c.isprintable() else _escape(c) for c in text)[:limit]
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+__all__ = ["duration", "printable"]
 
 
 def duration(seconds: float) -> str:

@@ -91,6 +91,17 @@ def test_the_documented_statuses() -> None:
             "free some space and run the same command again\n",
         ),
         (
+            OSError(errno.ENOSPC, "No space left on device", "/from", None, "/to"),
+            6,
+            "oejail: error: /to: No space left on device; "
+            "free some space and run the same command again\n",
+        ),
+        (
+            errors.ConfigError("a\nb\x1b[31mc", details=["d\re"]),
+            2,
+            "oejail: error: a\\nb\\x1b[31mc\n  d\\re\n",
+        ),
+        (
             PermissionError(errno.EACCES, "Permission denied", "/x"),
             2,
             "oejail: error: /x: Permission denied; check who owns it\n",
@@ -131,6 +142,57 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     )
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+FULL = "No space left on device; free some space and run the same command again"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "words"),
+    [
+        (">/dev/full", 6, f"oejail: error: standard output: {FULL}\n"),
+        (">&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(redirection: str, status: int, words: str) -> None:
+    code = f'"$0" -m oejail.cli.main schema {redirection}'
+    done = subprocess.run(
+        ["bash", "-c", code, sys.executable], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (status, words)
+
+
+def test_an_early_interruption_is_one_line() -> None:
+    """Ctrl-C while the command line is still being loaded."""
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'oejail.cli.main':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "from oejail.cli import start\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "start.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "oejail: error: interrupted; run the same command again to continue\n"
+
+
+def test_the_console_script_begins_with_start() -> None:
+    from importlib import metadata
+
+    from oejail.cli import start
+
+    try:
+        scripts = metadata.distribution("oejail").entry_points
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+        assert 'oejail = "oejail.cli.start:main"' in text
+    else:
+        assert next(s for s in scripts if s.name == "oejail").load() is start.main
 
 
 def test_ascii_locale() -> None:

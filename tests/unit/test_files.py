@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -208,3 +209,25 @@ def test_an_error_without_a_file_gets_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as other, naming(tmp_path):
         (tmp_path / "none").read_bytes()
     assert other.value.filename == str(tmp_path / "none")
+
+
+def test_a_failing_write_names_the_file_not_the_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", ".f.xyz")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(PermissionError) as caught:
+        atomic_write(tmp_path / "f", "x")
+    assert caught.value.filename == str(tmp_path / "f")
+    monkeypatch.undo()
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left on device") as full:
+        atomic_write(tmp_path / "f", "x")
+    assert full.value.filename == str(tmp_path / "f")
+    assert os.listdir(tmp_path) == []

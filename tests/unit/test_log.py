@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,7 @@ def test_secrets_are_taken_out(secret: str, text: str) -> None:
         "the token is stale",
         "https://example.org/a@b.git",
         "src/yocto-poky/../yocto-meta-openeuler: layer added",
+        "/etc/passwd: No such file or directory",
     ],
 )
 def test_other_text_stays(text: str) -> None:
@@ -71,3 +74,28 @@ def test_old_logs_go(tmp_path: Path) -> None:
     names = sorted(os.listdir(tmp_path))
     assert len(names) == log.KEEP_LOGS
     assert names[-1] == path.name
+
+
+def test_what_could_steer_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    log.setup(0)
+    log.logger.info("a\x1b[31mb\0c\x9b1md\u202e\te\nf")
+    assert capsys.readouterr().err == "a\\x1b[31mb\\x00c\\x9b1md\\u202e\te\nf\n"
+
+
+@pytest.mark.parametrize("where", ["stderr", "log file"])
+def test_a_full_disk_is_not_said_by_logging_itself(
+    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.setup(0)
+    if where == "stderr":
+        full = Path("/dev/full").open("w")  # noqa: SIM115 (its closing fails)
+        monkeypatch.setattr(sys, "stderr", full)
+        log.logger.info("a")
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    else:
+        log.add_log_file(Path("/dev/full"))
+        log.logger.debug("a")
+    log.close()
+    assert capsys.readouterr().err == ""

@@ -93,6 +93,15 @@ def test_a_failure_stays_one_line_of_bearable_length() -> None:
     assert len(caught.value.message) < 800
 
 
+def test_a_full_disk_is_said_wherever_a_command_says_it() -> None:
+    code = (
+        "import sys; sys.stderr.write('fatal: x: No space left on device\\nmore\\n'); sys.exit(128)"
+    )
+    with pytest.raises(PrerequisiteMissing, match="x: No space left on device") as caught:
+        run(python(code))
+    assert caught.value.hint == "free some space and run the same command again"
+
+
 def test_a_signal_is_named() -> None:
     result = run(["sh", "-c", "kill -SEGV $$"], check=False)
     assert result.returncode == -signal.SIGSEGV

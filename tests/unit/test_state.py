@@ -135,6 +135,12 @@ def test_a_repository_cannot_choose_a_program(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_settings_can_be_looked_at_where_nothing_can_be_written(tmp_path: Path) -> None:
+    state = State(tmp_path / "none" / "state.json")
+    state.keep_settings(lambda: ({"a": 1}, []))
+    assert state.settings == {"a": 1}
+
+
 def test_a_repository_that_git_cannot_read_counts_as_changed(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     (broken / ".git").mkdir(parents=True)
