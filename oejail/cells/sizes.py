@@ -26,3 +26,14 @@ def format_size(size: int) -> str:
         if size >= scale and size % scale == 0:
             return f"{size // scale} {unit}"
     return f"{size} B"
+
+
+def rough_size(size: int) -> str:
+    """As `format_size`, in four digits at most: `15.6 MiB` for 15936 KiB."""
+    text = format_size(size)
+    if len(text.split()[0]) <= 4:
+        return text
+    for unit, scale in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return text

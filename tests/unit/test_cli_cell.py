@@ -267,3 +267,17 @@ def test_junit() -> None:
     run("check", *PAIR, "--smp", "8", "--junit", "report.xml", "--waive", "smp-many=known")
     [suite] = list(JUnitXml.fromfile("report.xml"))
     assert (suite.failures, suite.skipped) == (0, 1)
+
+
+def test_map() -> None:
+    out, error = run("map", *PAIR, "--mem", "1G")
+    assert error is None
+    assert "Linux (root 'qemu')" in out and "\x1b" not in out
+    out, error = run("map", f"{ROOT}.cell", f"{INMATE}.cell", "--mem", "1G", "--svg", "map.svg")
+    assert (out, error) == ("map.svg: 25 regions, 1 conflict\n", None)
+    assert Path("map.svg").read_text().startswith("<svg xmlns=")
+    report = json.loads(run("map", *PAIR, "--qemu", GUIDE, "--json")[0])
+    assert report["columns"][0] == "hypervisor"
+    assert report["conflicts"] == [] and report["bands"][0]["claims"]
+    _, error = run("map", PAIR[1], PAIR[0])
+    assert isinstance(error, UsageFault) and "a root's configuration first" in error.message
