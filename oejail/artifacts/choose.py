@@ -16,7 +16,7 @@ from oejail.artifacts.discover import DEPLOYED, Candidate
 from oejail.artifacts.model import ArtifactConflict
 from oejail.artifacts.places import TREES
 
-_STRIPPED = ("module", "tool")
+STRIPPED = ("module", "tool")
 """Kinds whose packaged file differs from the deployed one by right."""
 
 
@@ -51,7 +51,7 @@ def choose(candidates: Iterable[Candidate], digest: Callable[[Candidate], str]) 
             left.remove(candidate)
             out.append((candidate, f"{best} counts before {candidate.tree}"))
     packaged = [c for c in left if c.tree != DEPLOYED]
-    if packaged and packaged[0].kind in _STRIPPED:
+    if packaged and packaged[0].kind in STRIPPED:
         out += [(c, "the packaged file counts, stripped") for c in left if c not in packaged]
         left = packaged
     left.sort(key=lambda c: (c.tree == DEPLOYED, str(c.path)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from logging import DEBUG, INFO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from oejail import __version__
 from oejail.artifacts import layout
-from oejail.artifacts.choose import Choice, choose
+from oejail.artifacts.choose import STRIPPED, Choice, choose
 from oejail.artifacts.discover import FIRMWARE, MODULE, TOOL, Candidate, Discovery, discover
 from oejail.artifacts.identify import identify
 from oejail.artifacts.model import (
@@ -132,7 +133,9 @@ def _take(reader: _Reader, choice: Choice, out: Path) -> Artifact:
     target.chmod(mode)
     for other, why in choice.passed_over:
         told = (candidate.key, show(other.path), reader.digest(other)[:12], why)
-        logger.info("%s: passed over %s (sha256 %s…): %s", *told)
+        # That packaging strips ELF files is as it should be: worth a line only with -v.
+        usual = candidate.kind in STRIPPED and other.stale is None
+        logger.log(DEBUG if usual else INFO, "%s: passed over %s (sha256 %s…): %s", *told)
     identity = identify(target)
     expected = EXPECTED.get(candidate.kind, (identity.kind,))
     if identity.kind not in expected:
