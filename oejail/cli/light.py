@@ -3,12 +3,15 @@
 
 Typer builds a pydantic model for every parameter of every command that it runs, the help flag
 included: 80 ms at each start, more than all else that a quick verb does (`make bench`). A flag, a
-count, text and paths need none of it; everything else stays Typer's.
+count, a whole number, text, paths and lists of these need none of it; everything else, and the
+words about a value that is wrong, stay Typer's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,31 @@ _KINDS: Mapping[Any, Callable[[Any], Any]] = {
     bool: bool,
     str: str,
     Path: Path,
+    int: lambda value: _whole_number(value),
     list[str]: lambda values: [str(value) for value in values],
+    list[Path]: lambda values: [Path(value) for value in values],
 }
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+
+
+def _whole_number(value: Any) -> int:
+    if not isinstance(value, int) and _WHOLE_NUMBER.fullmatch(value) is None:
+        raise ValueError(value)
+    return int(value)
 
 
 class _Plain:
-    def __init__(self, kind: Callable[[Any], Any]) -> None:
+    def __init__(self, kind: Callable[[Any], Any], original: Callable[[], Any]) -> None:
         self.kind = kind
+        self.original = original
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        return None if value is None else self.kind(value)
+        if value is None:
+            return None
+        try:
+            return self.kind(value)
+        except ValueError:
+            return self.original().coerce(value, param, ctx)
 
 
 def enable() -> None:
@@ -38,11 +56,8 @@ def enable() -> None:
         return
 
     def get_runtime_param(self: Any) -> Any:
-        annotation = self.type_descriptor.annotation
-        if annotation is int and getattr(self, "count", False):
-            return _Plain(int)
-        kind = _KINDS.get(annotation) if _has_no_checks(self) else None
-        return original(self) if kind is None else _Plain(kind)
+        kind = _KINDS.get(self.type_descriptor.annotation) if _has_no_checks(self) else None
+        return original(self) if kind is None else _Plain(kind, partial(original, self))
 
     get_runtime_param.plain = True  # type: ignore[attr-defined]
     parameter.get_runtime_param = get_runtime_param
@@ -52,4 +67,7 @@ def _has_no_checks(parameter: Any) -> bool:
     """True unless the declaration asks for more than the type (`exists=True`, a parser, …)."""
     info = parameter.type_descriptor.parameter_info
     asked = ("exists", "writable", "executable", "resolve_path", "allow_dash", "path_type")
-    return not any(getattr(info, name, None) for name in (*asked, "parser", "click_type"))
+    if any(getattr(info, name, None) for name in (*asked, "parser", "click_type")):
+        return False
+    limits = () if getattr(parameter, "count", False) else ("min", "max")
+    return all(getattr(info, name, None) is None for name in limits)

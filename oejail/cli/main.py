@@ -4,22 +4,20 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import os
 import signal
 import sys
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from oejail import __version__
 from oejail.cli import light
 from oejail.cli.context import context
+from oejail.cli.lazy import LazyGroup
 from oejail.errors import Exit, Interrupted, OejailError, UsageFault
 
 VERBS = {
@@ -45,34 +43,11 @@ VERBS = {
 }
 
 
-class Verbs(TyperGroup):
-    """The group of verbs; a verb's module is imported when it is called, not before."""
+class Verbs(LazyGroup):
+    """oejail's verbs."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in VERBS:
-            near = difflib.get_close_matches(cmd_name, VERBS, 1)
-            meant = f"did you mean {near[0]!r}?" if near else "oejail --help lists the verbs."
-            ctx.fail(f"No such verb {cmd_name!r}; {meant}")
-        module = import_module(f"oejail.cli.{cmd_name}")
-        app = getattr(module, "app", None)
-        if app is None:
-            app = typer.Typer()
-            settings = getattr(module, "context_settings", None)
-            app.command(cmd_name, help=module.command.__doc__, context_settings=settings)(
-                module.command
-            )
-        app.rich_markup_mode = None
-        app._add_completion = False
-        command = typer.main.get_command(app)
-        command.name = cmd_name
-        return command
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+    verbs = VERBS
+    prefix = "oejail.cli."
 
 
 app = typer.Typer(
