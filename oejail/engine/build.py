@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from oejail import files, jsonfile, log, oebuild
+from oejail import files, jsonfile, log, oebuild, process
 from oejail.engine import diagnose, events, holder, progress
 from oejail.engine.model import BuildResult, Failure
 from oejail.engine.text import printable
@@ -34,6 +34,9 @@ _MAX_RECORD = 4 << 20
 _ATTEMPTS = 3
 """BitBake's front end (2.19) takes what its server has to say of a broken configuration only if it
 comes at once, else it ends without a word. It is then asked again; that costs a second or two."""
+
+_CUT_SHORT = re.compile(r"marshal data too short|\bpyshtables\b")
+"""What Python says of a .pyc that is not whole, and of the tables that BitBake's parser writes."""
 
 # oebuild's host mode reads its child's stdout to the end before it looks at stderr: with more than
 # 64 KiB there both wait for ever. BASH_ENV is expanded when it is read, what comes out not again.
@@ -145,6 +148,20 @@ def run_bitbake(
     )
 
 
+def drop_generated(ws: Workspace) -> None:
+    """Remove what Python and BitBake wrote beside BitBake's library, for another start.
+
+    A full disk cuts these files short without an error, and they are never written again: BitBake
+    would not start any more. Done as the build user, to whom the sources belong.
+    """
+    logger.info("build: files that BitBake made for itself were cut short; they are made again")
+    poky = ws.src / "yocto-poky"
+    places = [place for place in (poky / "bitbake/lib", poky / "meta/lib") if place.is_dir()]
+    made = ["(", "-path", "*/__pycache__/*.pyc", "-o", "-name", "pyshtables.py", ")"]
+    if places:
+        process.run(["find", *places, *made, "-delete"], identity=ws.identity, check=False)
+
+
 def _owner(ws: Workspace) -> int:
     return ws.identity.uid if ws.identity.kind == "user" else os.geteuid()
 
@@ -189,6 +206,8 @@ class _Run:
                     shown.show(self.track)
                     if ended.returncode <= 0 or not diagnose.silent(self.track, ended.stdout):
                         break
+                    if _CUT_SHORT.search("\n".join((*ended.stdout, *ended.stderr))):
+                        drop_generated(self.ws)
         except Interrupted:
             raise Interrupted(
                 "build interrupted: BitBake and all that it started were stopped",

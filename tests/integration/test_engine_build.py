@@ -209,6 +209,17 @@ def test_more_than_64_kib_of_errors_do_not_stop_it(
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.parametrize("pattern", ["__pycache__/*.pyc", "pyshtables.py"])
+def test_files_that_a_full_disk_cut_short_are_made_again(ws: Workspace, pattern: str) -> None:
+    engine.build(ws, [RECIPE])
+    lib = ws.src / "yocto-poky/bitbake/lib"
+    made = list(lib.rglob(pattern))
+    assert made
+    for path in (*made, *lib.rglob("pyshtables.*.pyc")):
+        path.write_bytes(path.read_bytes()[:60])
+    assert engine.build(ws, [RECIPE]).ok
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_stops_all_of_it_and_the_same_command_continues(
     ws: Workspace, recipe: Path, times: int
