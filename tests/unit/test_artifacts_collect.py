@@ -494,7 +494,7 @@ def test_names_that_no_bundle_may_hold_are_left(build: ForeignBuild) -> None:
 def test_a_file_that_changes_meanwhile(
     build: ForeignBuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = import_module("oejail.artifacts.collect")
+    module = import_module("oejail.artifacts.collecting")
     choose = module.choose
 
     def then_change(candidates: list[Candidate], digest: object) -> object:
