@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Files: written whole or not at all, read within limits, locked with the holder's name."""
+"""Files: written whole or not at all, read within limits, locked with the holder's name.
+
+Every verb imports this module; what only some of its functions need is imported there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import fcntl
-import hashlib
-import json
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,17 +33,23 @@ def naming(path: Path) -> Iterator[None]:
 
 def sha256_bytes(data: bytes) -> str:
     """SHA-256 of `data` as 64 hex digits."""
+    import hashlib
+
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hex digits; the file is streamed."""
+    import hashlib
+
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys, two-space indent and a final newline: the same bytes everywhere."""
+    import json
+
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -95,6 +100,8 @@ def atomic_write(path: Path, data: bytes | str, mode: int | None = None) -> None
     its mode unless `mode` is given; a new one gets `mode`, else 0644 less the umask. Root leaves
     the file to its owner, a new one to the owner of its directory.
     """
+    import tempfile
+
     path = Path(os.path.realpath(path))
     raw = data.encode() if isinstance(data, str) else data
     owner = owner_to_keep(path)
@@ -173,6 +180,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     new directory; after a kill between the two renames the old one lies beside as `.NAME.old`
     and is put back by the next call. Root leaves the directory to the owner around it.
     """
+    import shutil
+    import tempfile
+
     make_directory(path.parent)
     owner = owner_to_keep(path)
     old = path.with_name(f".{path.name}.old")
@@ -200,6 +210,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory tree or file; nothing there is fine, a link is removed, not followed."""
+    import shutil
+
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     elif path.exists():

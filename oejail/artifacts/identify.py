@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from oejail.artifacts import elf, firmware, kernel
-from oejail.artifacts.elf import SAMPLE_MARK, Module, Program
-from oejail.artifacts.firmware import Firmware
-from oejail.artifacts.kernel import Kernel
 from oejail.cells import MAX_CONFIG_SIZE, Cell, RootCell, decode
 from oejail.errors import ConfigError
+
+if TYPE_CHECKING:
+    from oejail.artifacts.elf import Module, Program
+    from oejail.artifacts.firmware import Firmware
+    from oejail.artifacts.kernel import Kernel
 
 _HEAD = 4096
 _OTHER_MAGICS = {
@@ -85,22 +86,25 @@ def identify_stream(stream: BinaryIO, size: int, name: str = "file") -> Identity
 
 
 def _identify(stream: BinaryIO, head: bytes, size: int, name: str) -> Identity:
+    if head.startswith((b"JHCELL", b"JHCLL", b"JHSYS")):
+        return _cell(_whole(stream, head, size, MAX_CONFIG_SIZE, name), name)
+    # Whoever looks at cells alone, as `cell check` mostly does, is not kept waiting for these.
+    from oejail.artifacts import elf, firmware, kernel
+
     if head.startswith(b"\x7fELF"):
         return _elf(_whole(stream, head, size, elf.MAX_FILE, name), name)
     if head.startswith(firmware.SIGNATURE):
         data = _whole(stream, head, size, firmware.MAX_FILE, name)
         image = firmware.parse_firmware(data, name)
         return Identity(
-            "firmware", size, sample=SAMPLE_MARK in data, detail=image, info=asdict(image)
+            "firmware", size, sample=elf.SAMPLE_MARK in data, detail=image, info=asdict(image)
         )
-    if head.startswith((b"JHCELL", b"JHCLL", b"JHSYS")):
-        return _cell(_whole(stream, head, size, MAX_CONFIG_SIZE, name), name)
     if head.startswith(kernel.GZIP_MAGIC):
         return _gzip(stream, size)
     if arch := kernel.kernel_arch(head):
         chunks = chain([head], kernel.file_chunks(stream))
         release = kernel.find_release(chunks) if arch == "arm64" else ""
-        return _kernel(Kernel(arch, release, "none" if arch == "arm64" else "self"), size)
+        return _kernel(kernel.Kernel(arch, release, "none" if arch == "arm64" else "self"), size)
     if head.startswith(kernel.CPIO_MAGICS):
         return Identity("cpio", size, info={"compression": "none"})
     if head.startswith(_DTB_MAGIC):
@@ -125,9 +129,11 @@ def _whole(stream: BinaryIO, head: bytes, size: int, limit: int, name: str) -> b
 
 
 def _elf(data: bytes, name: str) -> Identity:
+    from oejail.artifacts import elf
+
     found = elf.read_elf(data, name)
-    sample = SAMPLE_MARK in data
-    if isinstance(found, Module):
+    sample = elf.SAMPLE_MARK in data
+    if isinstance(found, elf.Module):
         return Identity("module", len(data), found.arch, sample, detail=found, info=asdict(found))
     info = {
         "type": found.elf.type,
@@ -156,6 +162,8 @@ def _cell(data: bytes, name: str) -> Identity:
 
 
 def _gzip(stream: BinaryIO, size: int) -> Identity:
+    from oejail.artifacts import kernel
+
     stream.seek(0)
     chunks = kernel.gzip_chunks(stream)
     first = next(chunks, b"")
@@ -163,7 +171,7 @@ def _gzip(stream: BinaryIO, size: int) -> Identity:
         return Identity("cpio", size, info={"compression": "gzip"})
     if kernel.kernel_arch(first) == "arm64":
         release = kernel.find_release(chain([first], chunks))
-        return _kernel(Kernel("arm64", release, "gzip"), size)
+        return _kernel(kernel.Kernel("arm64", release, "gzip"), size)
     return Identity("gzip", size)
 
 

@@ -5,10 +5,12 @@
 them; `shipped` gives the supported boards' own. The formats are described in `layouts`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from oejail.cells.decode import decode
 from oejail.cells.encode import encode, with_arch
 from oejail.cells.errors import CellFormatError, CellTruncated
-from oejail.cells.jsonview import from_dict, to_dict
 from oejail.cells.layouts import MAX_CONFIG_SIZE
 from oejail.cells.model import (
     ArmPlatform,
@@ -28,7 +30,10 @@ from oejail.cells.model import (
     cpu_bitmap,
     pin_bitmap,
 )
-from oejail.cells.sources import shipped, shipped_names
+
+if TYPE_CHECKING:
+    from oejail.cells.jsonview import from_dict, to_dict
+    from oejail.cells.sources import shipped, shipped_names
 
 __all__ = [
     "MAX_CONFIG_SIZE",
@@ -58,3 +63,18 @@ __all__ = [
     "to_dict",
     "with_arch",
 ]
+_LATER = {
+    "from_dict": "jsonview",
+    "to_dict": "jsonview",
+    "shipped": "sources",
+    "shipped_names": "sources",
+}
+"""Imported when they are asked for: what decodes and checks needs neither JSON nor YAML."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value

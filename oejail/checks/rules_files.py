@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
-from oejail.artifacts.elf import Module, Program
-from oejail.artifacts.firmware import Firmware
-from oejail.artifacts.kernel import Kernel
 from oejail.cells import Cell
 from oejail.cells.names import LOADABLE, WRITE
 from oejail.cells.regions import load_address, region_at
@@ -16,32 +14,41 @@ from oejail.checks.model import FileInput, InmateInput, SetInput
 from oejail.checks.ranges import Range
 from oejail.checks.table import rule
 
+if TYPE_CHECKING:
+    from oejail.artifacts.elf import Module, Program
+    from oejail.artifacts.firmware import Firmware
+    from oejail.artifacts.kernel import Kernel
+
 Found = Iterator[tuple[str, str]]
 
 
+# A file's kind says what its detail is; where there is no such file, its module is not imported.
 def _module(given: SetInput) -> Module | None:
     detail = given.module.identity.detail if given.module else None
-    return detail if isinstance(detail, Module) else None
+    return cast("Module", detail) if _is(given.module, "module") else None
 
 
 def _firmware(given: SetInput) -> Firmware | None:
     detail = given.firmware.identity.detail if given.firmware else None
-    return detail if isinstance(detail, Firmware) else None
+    return cast("Firmware", detail) if _is(given.firmware, "firmware") else None
 
 
 def _kernel(given: SetInput) -> Kernel | None:
     detail = given.kernel.identity.detail if given.kernel else None
-    return detail if isinstance(detail, Kernel) else None
+    return cast("Kernel", detail) if _is(given.kernel, "kernel") else None
 
 
 def _tool(given: SetInput) -> Program | None:
-    detail = given.tool.identity.detail if given.tool else None
-    return detail if isinstance(detail, Program) else None
+    return _program(given.tool)
 
 
 def _program(file: FileInput | None) -> Program | None:
     detail = file.identity.detail if file else None
-    return detail if isinstance(detail, Program) else None
+    return cast("Program", detail) if _is(file, "elf", "tool") else None
+
+
+def _is(file: FileInput | None, *kinds: str) -> bool:
+    return file is not None and file.identity.kind in kinds
 
 
 def _wrong_kind(file: FileInput | None, kind: str, what: str) -> Found:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -93,6 +92,8 @@ def explain(rule_id: str, rules: Mapping[str, Rule] = RULES) -> str:
 
 def _known(rule_id: str, rules: Mapping[str, Rule] = RULES) -> Rule:
     if rule_id not in rules:
+        import difflib
+
         near = difflib.get_close_matches(rule_id, rules, 1)
         hint = f"nearest: {near[0]}" if near else "oejail explain lists them"
         raise UsageFault(f"no rule {rule_id!r}", hint=hint)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,8 @@ def emit(text: str = "") -> None:
 
 def emit_json(value: Mapping[str, Any]) -> None:
     """A report for machines; `value` begins with `schema_version`."""
+    import json
+
     emit(json.dumps(value, indent=2, ensure_ascii=True))
 
 
