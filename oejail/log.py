@@ -25,19 +25,20 @@ logger.propagate = False
 
 KEEP_LOGS = 50
 
-_URL_SECRET = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@")
-_NAMED_SECRET = re.compile(
+# Compiled where they are used first (re keeps them): most runs say nothing.
+_URL_SECRET = r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@"
+_NAMED_SECRET = (
     r"(?i)(?<!/)(?P<name>-{0,2}\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
     r"(?P<separator>\s*[=:]\s*|\s+)(?P<value>\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)"
 )
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
+_BEARER = r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"
 
 
 def redact(text: str) -> str:
     """`text` without credentials: URL user parts, NAME=value of secret names, bearer tokens."""
-    text = _URL_SECRET.sub(r"\g<scheme>***@", text)
-    text = _BEARER.sub(r"\1 ***", text)
-    return _NAMED_SECRET.sub(_mask, text)
+    text = re.sub(_URL_SECRET, r"\g<scheme>***@", text)
+    text = re.sub(_BEARER, r"\1 ***", text)
+    return re.sub(_NAMED_SECRET, _mask, text)
 
 
 def _mask(match: re.Match[str]) -> str:

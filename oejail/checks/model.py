@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oejail.artifacts.model import Collection
     from oejail.platforms import Platform
 
-_MODULE_DIRECTORY = re.compile(r"(?:^|/)lib/modules/([^/]+)/")
+_MODULE_DIRECTORY = r"(?:^|/)lib/modules/([^/]+)/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class FileInput:
     @property
     def release(self) -> str:
         """The kernel release of the directory that a module was installed in; empty: unknown."""
-        match = _MODULE_DIRECTORY.search(self.origin)
+        match = re.search(_MODULE_DIRECTORY, self.origin)
         return match[1] if match else ""
 
 

@@ -9,7 +9,6 @@ words about a value that is wrong, stay Typer's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,11 +24,12 @@ _KINDS: Mapping[Any, Callable[[Any], Any]] = {
     list[str]: lambda values: [str(value) for value in values],
     list[Path]: lambda values: [Path(value) for value in values],
 }
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
 def _whole_number(value: Any) -> int:
-    if not isinstance(value, int) and _WHOLE_NUMBER.fullmatch(value) is None:
+    """An int, or text that is nothing but digits and a sign: int() alone takes `1_0` and ` 1`."""
+    digits = str(value).removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
         raise ValueError(value)
     return int(value)
 
