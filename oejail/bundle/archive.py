@@ -169,19 +169,16 @@ class ArchiveReader:
     def _end(self) -> None:
         """After the first zero block: the second one, zeros up to the record's end, no more."""
         expected = tarformat.BLOCK + -(self._offset + tarformat.BLOCK) % tarformat.RECORD
-        rest = self.frame.content_size - self._offset
+        # The decompressor says only at its end whether the checksum fits and nothing follows.
+        rest, clean = 0, True
+        while self._buffer or self._more():
+            clean = clean and not any(self._buffer)
+            rest += len(self._buffer)
+            self._buffer.clear()
         if rest != expected:
             self.report("BUNDLE-TRAILING", "", f"{rest} bytes end the archive, not {expected}")
-        clean = True
-        while rest:
-            block = self._read(min(rest, CHUNK))
-            rest -= len(block)
-            clean = clean and not any(block)
         if not clean:
             self.report("BUNDLE-TRAILING", "", "data follows the last member")
-        # The decompressor says only at its end whether the checksum fits and nothing follows.
-        if self._more():
-            self._stop("BUNDLE-TRAILING", "", "data follows the last member")
 
     def _read(self, count: int) -> bytes:
         while len(self._buffer) < count:
@@ -200,6 +197,8 @@ class ArchiveReader:
             data = next(self._source, b"")
         except FrameError as error:
             self._stop("BUNDLE-ARCHIVE", "", str(error))
+        while self.frame.lacks:
+            self.report("BUNDLE-ARCHIVE", "", self.frame.lacks.pop(0))
         self._buffer += data
         return bool(data)
 

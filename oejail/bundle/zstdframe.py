@@ -4,7 +4,8 @@
 The decompressor is fed block by block (RFC 8878, section 3.1.1): a block holds at most 128 KiB and
 unpacks to at most 128 KiB, so a few bytes can never unpack to gigabytes at once, and the frame's
 end is known exactly. Whatever oejail does not write is refused: several frames, skippable frames,
-dictionaries, a frame without size or checksum, bytes after the end.
+dictionaries, bytes after the end. A frame without size or checksum, as another packer's, is read
+all the same, so that what was changed in it can be named; `lacks` says what is not there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class FrameReader:
         self.stream = stream
         self.packed_size = packed_size
         self.packed = 0
-        self.content_size = 0
+        self.unpacked = 0
+        self.content_size: int | None = None
+        self.lacks: list[str] = []
+        self._checksum = False
         self.sha256 = hashlib.sha256()
 
     def drain(self) -> None:
@@ -42,20 +46,20 @@ class FrameReader:
         import zstandard
 
         engine = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
-        unpacked = 0
         try:
-            pieces = self._pieces()
-            for piece in pieces:
+            for piece in self._pieces():
                 data = engine.decompress(piece)
-                unpacked += len(data)
-                if unpacked > self.content_size:
+                self.unpacked += len(data)
+                if self.content_size is None:
+                    self._bound(self.unpacked)
+                elif self.unpacked > self.content_size:
                     raise FrameError(f"unpacks to more than the {self.content_size} bytes it says")
                 if data:
                     yield data
         except zstandard.ZstdError as error:
             raise FrameError(f"damaged before byte {self.packed}: {error}") from None
-        if not engine.eof or unpacked != self.content_size:
-            raise FrameError(f"unpacks to {unpacked} bytes, says {self.content_size}")
+        if not engine.eof or self.content_size not in (None, self.unpacked):
+            raise FrameError(f"unpacks to {self.unpacked} bytes, says {self.content_size}")
         rest = self.packed_size - self.packed
         if rest or self.stream.read(1):
             raise FrameError(f"{max(rest, 1)} bytes follow the end of the archive")
@@ -71,7 +75,8 @@ class FrameReader:
             if kind == 3 or size > MAX_BLOCK:
                 raise FrameError(f"no valid block at byte {self.packed - 3}")
             yield head + self._take(1 if kind == 1 else size)
-        yield self._take(4)
+        if self._checksum:
+            yield self._take(4)
 
     def _header(self) -> bytes:
         raw = self._take(5)
@@ -81,27 +86,33 @@ class FrameReader:
         single = bool(descriptor & 0x20)
         if descriptor & 0x1B:
             raise FrameError("uses a dictionary or reserved bits")
-        if not descriptor & 0x04:
-            raise FrameError("has no checksum")
+        self._checksum = bool(descriptor & 0x04)
+        if not self._checksum:
+            self.lacks.append("has no checksum")
         size_bytes = {0: 1 if single else 0, 1: 2, 2: 4, 3: 8}[descriptor >> 6]
-        if size_bytes == 0:
-            raise FrameError("does not say its size")
         rest = self._take((0 if single else 1) + size_bytes)
-        size = int.from_bytes(rest[-size_bytes:], "little") + (256 if size_bytes == 2 else 0)
+        size = 0
+        if size_bytes == 0:
+            self.lacks.append("does not say its size")
+        else:
+            size = int.from_bytes(rest[-size_bytes:], "little") + (256 if size_bytes == 2 else 0)
+            self.content_size = size
         window = size
         if not single:
             base = 1 << (10 + (rest[0] >> 3))
             window = base + base // 8 * (rest[0] & 7)
         if window > MAX_WINDOW:
             raise FrameError(f"wants a window of {window} bytes, more than {MAX_WINDOW}")
+        self._bound(size)
+        return raw + rest
+
+    def _bound(self, size: int) -> None:
         if size > MAX_TOTAL:
             raise FrameError(f"unpacks to {size} bytes, more than the limit of {MAX_TOTAL}")
         if size > RATIO_FREE and size > MAX_RATIO * self.packed_size:
             raise FrameError(
                 f"{self.packed_size} bytes unpack to {size}, more than {MAX_RATIO} times as many"
             )
-        self.content_size = size
-        return raw + rest
 
     def _take(self, count: int) -> bytes:
         data = self.stream.read(count)

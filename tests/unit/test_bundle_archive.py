@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oejail.bundle import limits, tarformat
+from oejail.bundle import limits, tarformat, zstdframe
 from oejail.bundle.archive import (
     MANIFEST,
     SUMS,
@@ -286,6 +286,21 @@ TAR = tar_of(info())
 def test_frames_that_oejail_does_not_write(archive: bytes, words: str) -> None:
     read = Read(archive)
     assert [(rule, words in text) for rule, _, text in read.reports] == [("BUNDLE-ARCHIVE", True)]
+
+
+def test_what_another_packer_made_is_read_all_the_same() -> None:
+    """So that a change of a member is named, not only how it was packed."""
+    for archive in (streamed(TAR), repacked(TAR, checksum=False)):
+        read = Read(archive)
+        assert (read.whole, list(read.contents)) == (True, ["payload/x"])
+
+
+def test_a_frame_without_size_is_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Read(streamed(tar_of(info(size=100 << 20))))
+    assert ("more than 1000 times" in read.reports[-1][2], read.whole) == (True, False)
+    monkeypatch.setattr(zstdframe, "MAX_TOTAL", 5000)
+    read = Read(streamed(TAR))
+    assert ("more than the limit of 5000" in read.reports[-1][2], read.whole) == (True, False)
 
 
 def test_a_frame_that_understates_its_size() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +48,14 @@ def test_the_same_members_packed_by_another_tool_are_the_bundle(made: Path, tmp_
 
 
 NAME = "payload/FreeRTOS.bin"
+
+
+def test_a_change_is_named_however_it_was_packed(made: Path, tmp_path: Path) -> None:
+    members = bundles.entries(made)
+    flip(members, NAME)
+    plain = zstandard.ZstdCompressor().compress(bundles.tar(members))  # no checksum
+    path = bundles.write_bundle(tmp_path / "b.tar.zst", plain)
+    assert set(found(path)) == {("BUNDLE-ARCHIVE", "archive"), ("BUNDLE-DIGEST", NAME)}
 
 
 def entry(members: list[Entry], name: str = NAME) -> Entry:
