@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import select
 import signal
@@ -43,7 +44,8 @@ def test_a_build_its_report_and_its_logs(place: Path) -> None:
     report = json.loads(said.out)
     assert next(iter(report)) == "schema_version"
     assert (report["ok"], report["targets"], report["failures"]) == (True, ["jailhouse"], [])
-    assert "build: task 0 of " in said.err
+    # Which task is under way when the first line is due depends on the machine's speed.
+    assert re.search(r"^build: task \d+ of \d+, ", said.err, re.MULTILINE)
     assert said.err.isascii()
     whole = oejail(place, "logs").out
     assert "Tasks Summary: " in whole or "Running task" in whole

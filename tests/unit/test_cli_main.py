@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_errors_are_one_line(
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    code = f"{sys.executable} -m oejail.cli.main schema | head -c 1"
+    code = f"{shlex.quote(sys.executable)} -m oejail.cli.main schema | head -c 1"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True, check=False
     )
