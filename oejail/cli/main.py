@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -181,6 +182,9 @@ def main() -> NoReturn:
         signal.signal(number, signal.SIG_IGN)  # the work is done: what it came to stands
     if "oejail.log" in sys.modules:
         sys.modules["oejail.log"].close()
+    # What is left need not be looked through for garbage once more: that would take a quick verb
+    # as long as its own work.
+    gc.freeze()
     sys.exit(_flush(status))
 
 

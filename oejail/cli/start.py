@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from types import FrameType
@@ -16,6 +17,9 @@ def _too_soon(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     """Load the command line and run it."""
+    # Loading makes objects that stay: looking through them for garbage again and again costs a
+    # quick verb a tenth of its time.
+    gc.set_threshold(50_000)
     # A Ctrl-C that was ignored at the start (a shell's `&`) stays ignored.
     heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heeded:
