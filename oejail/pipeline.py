@@ -100,7 +100,7 @@ def up(root: Path, options: Options) -> Path | None:
             continue
         # A first run needs no reasons: what each stage did is line enough.
         logger.log(DEBUG if reason == NOT_DONE else INFO, "%-9s %s", stage, reason)
-        run.state.forget(stage)
+        run.state.begin(stage)
         began = time.monotonic()
         outcome: Outcome = getattr(run, stage)()
         reads = [f"value:{name}" for name in ("oejail", *READS[stage])]
@@ -121,7 +121,7 @@ def _chosen(options: Options, state: State) -> tuple[str, ...]:
     if first > last:
         raise UsageFault(f"--from {options.first} comes after --until {options.last}")
     for name in STAGES[:first]:
-        if name not in state.records:
+        if not state.done(name):
             raise UsageFault(
                 f"--from {options.first}: stage {name} is not done yet", hint="oejail up"
             )
@@ -181,9 +181,8 @@ class Run:
     @property
     def bundle_path(self) -> Path:
         """Where the bundle goes; from the record where there is one, to load no configuration."""
-        record = self.state.records.get("bundle")
-        if record is not None and record.note:
-            return Path(record.note)
+        if self.state.done("bundle"):
+            return Path(self.state.records["bundle"].note)
         return self.project.dist_dir / f"{self.project.name}-{self.project.config.release}.tar.zst"
 
     # The stages, in order.

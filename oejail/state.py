@@ -109,11 +109,12 @@ def _owner(repository: Path) -> tuple[int, int] | None:
 
 @dataclass
 class Record:
-    """One stage as it last ended well."""
+    """One stage: what it read and wrote, and, unless `done`, that it began and did not end well."""
 
     reads: Facts = field(default_factory=dict)
     writes: Facts = field(default_factory=dict)
     note: str = ""
+    done: bool = True
 
 
 class State:
@@ -164,10 +165,16 @@ class State:
             with contextlib.suppress(OSError):
                 self.save()
 
-    def forget(self, stage: str) -> None:
-        """Drop a stage's record: it is about to run, and a kill in its middle must show."""
-        if self.records.pop(stage, None) is not None:
+    def begin(self, stage: str) -> None:
+        """Mark a stage as begun: a kill in its middle must show. What it wrote before stays known,
+        so that the next run can still tell what of it was lost."""
+        if self.done(stage):
+            self.records[stage].done = False
             self.save()
+
+    def done(self, stage: str) -> bool:
+        """True when the stage ended well."""
+        return stage in self.records and self.records[stage].done
 
     def ask_git(self, names: Iterable[str] | None = None) -> None:
         """Look at all repositories that the records (or `names`, `git:PATH`) mention, at once."""
@@ -214,9 +221,9 @@ class State:
 
     def stale(self, stage: str, values: Mapping[str, Any]) -> str | None:
         """Why `stage` must run again, or None when all that it read and wrote is as it was."""
-        record = self.records.get(stage)
-        if record is None:
+        if not self.done(stage):
             return NOT_DONE
+        record = self.records[stage]
         for name, then in record.reads.items():
             if not self._same(name, then, values):
                 return f"{describe(name)} has changed"

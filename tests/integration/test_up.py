@@ -93,6 +93,20 @@ def test_a_lost_artefact_is_built_again(fresh: Path) -> None:
     assert oejail(fresh, "up").ran == []
 
 
+def test_a_loss_is_not_forgotten_by_a_kill(fresh: Path) -> None:
+    lost = origin(fresh, "FreeRTOS.bin")
+    lost.unlink()
+    with start(fresh, "up") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("build: cleaning"):
+                break
+        process.kill()
+    wait_until_gone(str(fresh), 3)
+    oejail(fresh, "up")
+    assert lost.is_file()
+
+
 def test_a_deployed_copy_is_wanted_back_each_time(fresh: Path) -> None:
     pattern = "workspace/build/*/tmp/deploy/images/*/FreeRTOS.bin"
     for _ in range(2):

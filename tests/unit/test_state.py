@@ -96,10 +96,17 @@ def test_a_later_writer_updates_the_earlier_record(state: State, tmp_path: Path)
     assert again(state).stale("generate", {}) is None
 
 
-def test_forgotten_before_it_runs(state: State) -> None:
-    state.record("build", [], [], {})
-    state.forget("build")
+def test_a_stage_that_began_is_stale_and_still_knows_what_it_wrote(
+    state: State, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("1")
+    state.record("build", [], [f"file:{tmp_path}/out"], {})
+    state.begin("build")
+    (tmp_path / "out").unlink()
     assert again(state).stale("build", {}) == "not done yet"
+    assert again(state).altered("build") == [tmp_path / "out"]
+    state.record("build", [], [], {})
+    assert again(state).stale("build", {}) is None
 
 
 @pytest.mark.parametrize(
