@@ -90,6 +90,11 @@ def up(root: Path, options: Options) -> Path | None:
     """
     run = Run(root, options)
     stages = _chosen(options, run.state)
+    engine = options.engine or run.values["engine"]
+    if "build" in stages and engine == "container":
+        from oejail.engine import require_engine
+
+        require_engine(engine)  # before gigabytes of sources are fetched for it
     run.state.ask_git()
     for stage in STAGES:
         if stage not in stages:

@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Running BitBake through oebuild: start, progress, interruption, true result, diagnosis."""
 
-from oejail.engine.build import as_json, attempt, build, failed, last_build, redo, require_build_dir
+from oejail.engine.build import (
+    as_json,
+    attempt,
+    build,
+    failed,
+    last_build,
+    redo,
+    require_build_dir,
+    require_engine,
+)
 from oejail.engine.interactive import bitbake, shell
 from oejail.engine.model import BuildResult, Failure
 
@@ -16,5 +25,6 @@ __all__ = [
     "last_build",
     "redo",
     "require_build_dir",
+    "require_engine",
     "shell",
 ]

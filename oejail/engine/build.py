@@ -104,13 +104,18 @@ def last_build(project: Project) -> BuildResult | None:
         return None
 
 
-def require_build_dir(ws: Workspace) -> None:
-    """Raise unless BitBake can start: a build directory, the host engine, no other BitBake."""
-    if ws.engine != "host":
+def require_engine(name: str) -> None:
+    """Raise UsageFault for an engine that this version does not have."""
+    if name != "host":
         raise UsageFault(
-            f"engine {ws.engine}: this version runs BitBake on the host only",
+            f"engine {name}: this version runs BitBake on the host only",
             hint="--engine host, or engine: host in oejail.yaml",
         )
+
+
+def require_build_dir(ws: Workspace) -> None:
+    """Raise unless BitBake can start: a build directory, the host engine, no other BitBake."""
+    require_engine(ws.engine)
     if not ws.compile_yaml.is_file():
         raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint="oejail generate")
     other = holder.holder(ws.build_dir)

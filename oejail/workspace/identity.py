@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import stat
 import sys
 from collections.abc import Iterable
@@ -63,9 +64,8 @@ def _named(origin: str, name: str) -> Identity:
     try:
         entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
     except (KeyError, OverflowError):
-        raise UsageFault(
-            f"{origin}: no user {name}", hint=f"useradd --create-home {name}"
-        ) from None
+        hint = f"useradd --create-home {shlex.quote(name)}"
+        raise UsageFault(f"{origin}: no user {name}", hint=hint) from None
     if entry.pw_uid == 0:
         raise UsageFault(
             f"{origin}: {name} is root, which oebuild and BitBake refuse",

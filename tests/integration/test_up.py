@@ -195,6 +195,13 @@ def test_sample_in_a_project_of_another_tree(tmp_path: Path) -> None:
     assert "the tree is openeuler, not sample" in said.err
 
 
+def test_an_engine_that_is_not_there_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    oejail(tmp_path, "init")
+    said = oejail(tmp_path, "up", status=2)
+    assert "engine container: this version runs BitBake on the host only" in said.err
+    assert not said.stages and not (tmp_path / "workspace").exists()
+
+
 def test_a_second_oejail_is_refused_and_told_who(fresh: Path) -> None:
     with Lock(fresh / ".oejail/lock", "build"):
         said = oejail(fresh, "up", status=7)

@@ -63,6 +63,12 @@ def test_who_comes_first(tmp_path: Path, owner: list[int], monkeypatch: pytest.M
         assert found.gid in found.groups and found.home == NOBODY.pw_dir
 
 
+def test_a_name_for_a_shell_is_quoted_in_the_hint(tmp_path: Path, owner: list[int]) -> None:
+    with pytest.raises(UsageFault) as caught:
+        identity.choose(at(tmp_path), "$(id)")
+    assert caught.value.hint == "useradd --create-home '$(id)'"
+
+
 @pytest.mark.parametrize("name", ["root", "0"])
 def test_root_is_no_build_user(name: str, tmp_path: Path, owner: list[int]) -> None:
     with pytest.raises(UsageFault, match="is root, which oebuild and BitBake refuse"):
