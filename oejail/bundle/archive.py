@@ -121,13 +121,13 @@ class ArchiveReader:
             member = self._member(raw)
             total += member.size
             if len(seen) >= limits.MAX_MEMBERS:
-                self._stop("BUNDLE-LIMIT", "", f"more than {limits.MAX_MEMBERS} members")
+                self._stop("bundle-limit", "", f"more than {limits.MAX_MEMBERS} members")
             if member.size > limits.MAX_MEMBER or total > limits.MAX_TOTAL:
-                self._stop("BUNDLE-LIMIT", member.name, f"{member.size} bytes, {total} so far")
+                self._stop("bundle-limit", member.name, f"{member.size} bytes, {total} so far")
             if member.name in seen:
-                self.report("BUNDLE-DUPLICATE", member.name, "stands in the archive twice")
+                self.report("bundle-duplicate", member.name, "stands in the archive twice")
             elif previous is not None and order(member.name) < order(previous):
-                self.report("BUNDLE-ORDER", member.name, f"stands after {previous}")
+                self.report("bundle-order", member.name, f"stands after {previous}")
             seen.add(member.name)
             previous = member.name
             self._left, self._padding = member.size, tarformat.padding(member.size)
@@ -135,7 +135,7 @@ class ArchiveReader:
             for _ in self.data():
                 pass
             if any(self._read(self._padding)):
-                self.report("BUNDLE-HEADER", member.name, "padding is not zero")
+                self.report("bundle-header", member.name, "padding is not zero")
         self._end()
 
     def data(self) -> Iterator[bytes]:
@@ -153,17 +153,17 @@ class ArchiveReader:
         try:
             name, size, mode, what = tarformat.parse(raw)
         except tarformat.HeaderError as error:
-            self._stop("BUNDLE-ARCHIVE", "", f"no tar header at byte {self._offset - 512}: {error}")
+            self._stop("bundle-archive", "", f"no tar header at byte {self._offset - 512}: {error}")
         if what is not None:
-            self.report("BUNDLE-TYPE", name, f"is {what}; only regular files belong in a bundle")
+            self.report("bundle-type", name, f"is {what}; only regular files belong in a bundle")
         elif not tarformat.valid_name(name):
-            self.report("BUNDLE-PATH", name, "is no path that a bundle may have")
+            self.report("bundle-path", name, "is no path that a bundle may have")
         else:
             if mode not in tarformat.MODES:
-                self.report("BUNDLE-MODE", name, f"mode {mode:04o} is neither 0644 nor 0755")
+                self.report("bundle-mode", name, f"mode {mode:04o} is neither 0644 nor 0755")
             wrong = tarformat.differences(raw, name, size, mode)
             if wrong:
-                self.report("BUNDLE-HEADER", name, f"{', '.join(wrong)} not as oejail writes it")
+                self.report("bundle-header", name, f"{', '.join(wrong)} not as oejail writes it")
         return Member(name, size, mode)
 
     def _end(self) -> None:
@@ -176,9 +176,9 @@ class ArchiveReader:
             rest += len(self._buffer)
             self._buffer.clear()
         if rest != expected:
-            self.report("BUNDLE-TRAILING", "", f"{rest} bytes end the archive, not {expected}")
+            self.report("bundle-trailing", "", f"{rest} bytes end the archive, not {expected}")
         if not clean:
-            self.report("BUNDLE-TRAILING", "", "data follows the last member")
+            self.report("bundle-trailing", "", "data follows the last member")
 
     def _read(self, count: int) -> bytes:
         while len(self._buffer) < count:
@@ -190,15 +190,15 @@ class ArchiveReader:
 
     def _fill(self) -> None:
         if not self._more():
-            self._stop("BUNDLE-ARCHIVE", "", f"ends too early, at byte {self._offset} of the tar")
+            self._stop("bundle-archive", "", f"ends too early, at byte {self._offset} of the tar")
 
     def _more(self) -> bool:
         try:
             data = next(self._source, b"")
         except FrameError as error:
-            self._stop("BUNDLE-ARCHIVE", "", str(error))
+            self._stop("bundle-archive", "", str(error))
         while self.frame.lacks:
-            self.report("BUNDLE-ARCHIVE", "", self.frame.lacks.pop(0))
+            self.report("bundle-archive", "", self.frame.lacks.pop(0))
         self._buffer += data
         return bool(data)
 

@@ -40,12 +40,12 @@ def read(path: Path) -> BundleView:
         try:
             member = next(reader.members(), None)
             if member is None or member.name != MANIFEST or member.size > limits.MAX_MANIFEST:
-                report("BUNDLE-MANIFEST", MANIFEST, "is not the first member")
+                report("bundle-manifest", MANIFEST, "is not the first member")
             else:
                 data = b"".join(reader.data())
                 return BundleView(path, size, manifest.digest(data), manifest.parse(data, MANIFEST))
         except ConfigError as error:
-            report("BUNDLE-MANIFEST", "", error.message)
+            report("bundle-manifest", "", error.message)
         except ArchiveError:
             pass  # it has been reported
     raise FindingsError(f"{path}: no bundle: {first[0]}", hint="oejail verify says more")

@@ -19,19 +19,19 @@ def _row(id: str, title: str, means: str, mend: str, severity: str = ERROR) -> t
 RULES: dict[str, Rule] = dict(
     [
         _row(
-            "BUNDLE-ARCHIVE",
+            "bundle-archive",
             "archive cannot be read",
             "The file is no zstd-compressed tar archive as oejail writes it, or is damaged or cut.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-SHA256",
+            "bundle-sha256",
             "archive differs from its .sha256",
             "The archive's SHA-256 is not the one in the .sha256 file beside it.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-NO-SHA256",
+            "bundle-no-sha256",
             "no .sha256 beside the archive",
             "There is no .sha256 file beside the archive, so its own digest was not compared. "
             "Every member is still compared with SHA256SUMS and manifest.json.",
@@ -39,99 +39,99 @@ RULES: dict[str, Rule] = dict(
             INFORMATION,
         ),
         _row(
-            "BUNDLE-LIMIT",
+            "bundle-limit",
             "too many or too large members",
             "The archive has more or larger members than any bundle may have.",
             _PACK,
         ),
         _row(
-            "BUNDLE-TYPE",
+            "bundle-type",
             "member is no regular file",
             "A link or a device could reach outside the directory that a bundle is unpacked to.",
             _PACK,
         ),
         _row(
-            "BUNDLE-PATH",
+            "bundle-path",
             "member's name leaves its directory",
             "A member's name is absolute, has a .. in it, or characters that no bundle's file has.",
             _PACK,
         ),
         _row(
-            "BUNDLE-HEADER",
+            "bundle-header",
             "member's header is not oejail's",
             "A member's header (time, owner, padding) is not the one that oejail writes for that "
             "name, size and mode: something else packed the archive.",
             _PACK,
         ),
         _row(
-            "BUNDLE-DUPLICATE",
+            "bundle-duplicate",
             "name stands twice",
             "A name stands in the archive twice; tools differ in which one they take.",
             _PACK,
         ),
         _row(
-            "BUNDLE-ORDER",
+            "bundle-order",
             "members are not in order",
             "The members' order is fixed: manifest.json, SHA256SUMS, then by name.",
             _PACK,
         ),
         _row(
-            "BUNDLE-TRAILING",
+            "bundle-trailing",
             "data after the last member",
             "There is data after the last member, where no list covers it.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-MANIFEST",
+            "bundle-manifest",
             "manifest.json is missing or wrong",
             "manifest.json is missing, no JSON, or not as its schema says.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-SUMS",
+            "bundle-sums",
             "SHA256SUMS is missing or wrong",
             "SHA256SUMS does not list exactly the other members in their order.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-MISSING",
+            "bundle-missing",
             "listed file is missing",
             "SHA256SUMS or manifest.json lists a file that is not in the archive.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-EXTRA",
+            "bundle-extra",
             "file is not listed",
             "A file in the archive is not in SHA256SUMS or not in manifest.json.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-DIGEST",
+            "bundle-digest",
             "member's bytes differ",
             "A member's SHA-256 is not the one that SHA256SUMS or manifest.json lists for it.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-SIZE",
+            "bundle-size",
             "member's size differs",
             "A member's size is not the one that manifest.json lists for it.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-MODE",
+            "bundle-mode",
             "member's mode differs",
             "A member's mode is not the one that manifest.json lists for it.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-SET",
+            "bundle-set",
             "oejail.set is not the manifest's set",
             "payload/oejail.set, which the target starts, is not the set that manifest.json "
             "describes, or names files that are not there.",
             _AGAIN,
         ),
         _row(
-            "BUNDLE-SAMPLE",
+            "bundle-sample",
             "sample file in a bundle that is no sample",
             "A file carries the sample tree's mark, but manifest.json does not call the bundle a "
             "sample.",

@@ -45,5 +45,5 @@ def check(
     findings = check_set(given, waive)
     if not collection.sample:
         marked = [path for path, identity in seen.items() if identity.sample]
-        findings += [finding("BUNDLE-SAMPLE", path, "is the sample tree's") for path in marked]
+        findings += [finding("bundle-sample", path, "is the sample tree's") for path in marked]
     return findings

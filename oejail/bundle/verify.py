@@ -148,7 +148,7 @@ class _Seen:
         try:
             self.manifest = manifest.parse(self.kept.get(MANIFEST, b""), MANIFEST)
         except ConfigError as error:
-            self.report("BUNDLE-MANIFEST", MANIFEST, "; ".join([error.message, *error.details]))
+            self.report("bundle-manifest", MANIFEST, "; ".join([error.message, *error.details]))
 
 
 def _compare_sidecar(path: Path, seen: _Seen) -> None:
@@ -156,27 +156,27 @@ def _compare_sidecar(path: Path, seen: _Seen) -> None:
     try:
         text = read_limited(beside, 4096).decode("ascii", "replace")
     except OSError as error:
-        seen.report("BUNDLE-NO-SHA256", path.name, f"{beside.name}: {error.strerror}")
+        seen.report("bundle-no-sha256", path.name, f"{beside.name}: {error.strerror}")
         return
     except ConfigError as error:
-        seen.report("BUNDLE-SHA256", path.name, error.message)
+        seen.report("bundle-sha256", path.name, error.message)
         return
     match = re.fullmatch(r"([0-9a-f]{64})  [^\n]+\n", text)
     if match is None:
-        seen.report("BUNDLE-SHA256", path.name, f"{beside.name} is not `SHA-256  name`")
+        seen.report("bundle-sha256", path.name, f"{beside.name} is not `SHA-256  name`")
     elif match[1] != seen.sha256:
-        seen.report("BUNDLE-SHA256", path.name, f"is {seen.sha256}, {beside.name} has {match[1]}")
+        seen.report("bundle-sha256", path.name, f"is {seen.sha256}, {beside.name} has {match[1]}")
 
 
 def _compare(seen: _Seen) -> None:
     """The members against what SHA256SUMS and manifest.json say of them."""
-    for name, rule in ((MANIFEST, "BUNDLE-MANIFEST"), (SUMS, "BUNDLE-SUMS")):
+    for name, rule in ((MANIFEST, "bundle-manifest"), (SUMS, "bundle-sums")):
         if name not in seen.members:
             seen.report(rule, name, "is missing")
         elif name not in seen.kept:
             seen.report(rule, name, f"larger than {limits.MAX_MANIFEST} bytes")
         elif seen.members[name].mode != 0o644:
-            seen.report("BUNDLE-MODE", name, f"mode {seen.members[name].mode:04o}, not 0644")
+            seen.report("bundle-mode", name, f"mode {seen.members[name].mode:04o}, not 0644")
     lists: dict[str, dict[str, str]] = {}
     if SUMS in seen.kept:
         lists[SUMS] = _parse_sums(seen, seen.kept[SUMS])
@@ -193,15 +193,15 @@ def _compare_member(seen: _Seen, name: str, lists: dict[str, dict[str, str]]) ->
     having = [place for place, files in lists.items() if name in files]
     lacking = [place for place in lists if place not in having]
     if name not in seen.digests:
-        seen.report("BUNDLE-MISSING", name, f"is not in the archive, but in {_and(having)}")
+        seen.report("bundle-missing", name, f"is not in the archive, but in {_and(having)}")
         return
     if lacking:
-        seen.report("BUNDLE-EXTRA", name, f"is in the archive, but not in {_and(lacking)}")
+        seen.report("bundle-extra", name, f"is in the archive, but not in {_and(lacking)}")
     other = [place for place in having if lists[place][name] != seen.digests[name]]
     if other:
         listed = lists[other[0]][name]
         text = f"is {seen.digests[name]}, but {listed} in {_and(other)}"
-        seen.report("BUNDLE-DIGEST", name, text)
+        seen.report("bundle-digest", name, text)
 
 
 def _and(places: list[str]) -> str:
@@ -214,32 +214,32 @@ def _parse_sums(seen: _Seen, data: bytes) -> dict[str, str]:
         match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if match is None or match[2] in listed:
             text = f"is no new `SHA-256  path`: {line[:80]!r}"
-            seen.report("BUNDLE-SUMS", f"{SUMS}:{number}", text)
+            seen.report("bundle-sums", f"{SUMS}:{number}", text)
         else:
             listed[match[2]] = match[1]
     expected = manifest.sums((name, listed[name]) for name in sorted(listed, key=order))
     if data != expected:
-        seen.report("BUNDLE-SUMS", SUMS, "lines are not in the archive's order, or end otherwise")
+        seen.report("bundle-sums", SUMS, "lines are not in the archive's order, or end otherwise")
     return listed
 
 
 def _compare_manifest(seen: _Seen, head: Manifest) -> None:
     paths = [entry.path for entry in head.files]
     if len(set(paths)) != len(paths) or {MANIFEST, SUMS} & set(paths):
-        seen.report("BUNDLE-MANIFEST", MANIFEST, "files: a path that must not stand there (again)")
+        seen.report("bundle-manifest", MANIFEST, "files: a path that must not stand there (again)")
     for entry in head.files:
         member = seen.members.get(entry.path)
         if member is not None and f"{member.mode:04o}" != entry.mode:
             text = f"mode {member.mode:04o}, {MANIFEST} has {entry.mode}"
-            seen.report("BUNDLE-MODE", entry.path, text)
+            seen.report("bundle-mode", entry.path, text)
         if member is not None and member.size != entry.size:
             text = f"{member.size} bytes, {MANIFEST} has {entry.size}"
-            seen.report("BUNDLE-SIZE", entry.path, text)
+            seen.report("bundle-size", entry.path, text)
     if seen.digests.get(_SET) != sha256_bytes(set_lines(head.set).encode()):
-        seen.report("BUNDLE-SET", _SET, f"is not the set of {MANIFEST}")
+        seen.report("bundle-set", _SET, f"is not the set of {MANIFEST}")
     for path in _set_paths(head):
         if path not in seen.members:
-            seen.report("BUNDLE-SET", _SET, f"{path} is not in the bundle")
+            seen.report("bundle-set", _SET, f"{path} is not in the bundle")
 
 
 def _set_paths(head: Manifest) -> list[str]:

@@ -15,6 +15,9 @@ from oejail.errors import FindingsError
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The archive, *.tar.zst.")],
     json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JUnit report too.")
+    ] = None,
 ) -> None:
     """Prove that a bundle is whole and that its parts fit.
 
@@ -27,6 +30,13 @@ def command(
 
     found = examine(bundle)
     fails = any_fails(found.findings)
+    if junit is not None:
+        from oejail.bundle.rules import RULES as OF_ARCHIVES
+        from oejail.checks import RULES
+        from oejail.checks.junit import report
+        from oejail.files import atomic_write
+
+        atomic_write(junit, report(f"verify {bundle}", found.findings, OF_ARCHIVES | RULES))
     if json:
         emit_json(
             {

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from junitparser import JUnitXml
 
 from oejail.files import sha256_bytes
 from tests.support import bundles, elf_files, foreign_build
@@ -37,6 +38,17 @@ def only_error(text: str) -> str:
     lines = [line for line in text.splitlines() if line.startswith("oejail: error: ")]
     assert len(lines) == 1, text
     return lines[0]
+
+
+def test_verify_reports_as_junit(bundle: Path, tmp_path: Path) -> None:
+    oejail(tmp_path, "verify", bundle.name, "--junit", "whole.xml")
+    [suite] = list(JUnitXml.fromfile(str(tmp_path / "whole.xml")))
+    assert (suite.name, suite.failures) == (f"verify {bundle.name}", 0)
+    assert {"bundle-digest", "memory-linux"} <= {case.name for case in suite}
+    bundle.write_bytes(bundle.read_bytes()[:-1])
+    oejail(tmp_path, "verify", bundle.name, "--junit", "cut.xml", status=3)
+    [suite] = list(JUnitXml.fromfile(str(tmp_path / "cut.xml")))
+    assert suite.failures >= 1
 
 
 def test_from_a_foreign_build_to_a_verified_bundle(build: ForeignBuild, tmp_path: Path) -> None:

@@ -140,12 +140,12 @@ def test_one_changed_byte_of_the_frame_changes_no_content(where: int, change: in
 def test_a_cut_archive_is_found(where: int) -> None:
     archive = packed(SOME)
     read = Read(archive[: where % len(archive)])
-    assert (read.rules, read.whole) == ({"BUNDLE-ARCHIVE"}, False)
+    assert (read.rules, read.whole) == ({"bundle-archive"}, False)
 
 
 @given(st.binary(max_size=2000))
 def test_garbage_is_reported(data: bytes) -> None:
-    assert Read(data).rules == {"BUNDLE-ARCHIVE"}
+    assert Read(data).rules == {"bundle-archive"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.binary(max_size=600)), max_size=4))
@@ -178,28 +178,28 @@ def info(name: str = "payload/x", **values: object) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     ("member", "rule"),
     [
-        (info(type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0), "BUNDLE-TYPE"),
-        (info(type=tarfile.LNKTYPE, linkname="payload/a", size=0), "BUNDLE-TYPE"),
-        (info(type=tarfile.CHRTYPE, devmajor=1, devminor=3, size=0), "BUNDLE-TYPE"),
-        (info(type=tarfile.BLKTYPE, devmajor=8, size=0), "BUNDLE-TYPE"),
-        (info(type=tarfile.FIFOTYPE, size=0), "BUNDLE-TYPE"),
-        (info("payload", type=tarfile.DIRTYPE, size=0), "BUNDLE-TYPE"),
-        (info("../outside"), "BUNDLE-PATH"),
-        (info("payload/../../outside"), "BUNDLE-PATH"),
-        (info("/etc/passwd"), "BUNDLE-PATH"),
-        (info("payload//x"), "BUNDLE-PATH"),
-        (info("./payload/x"), "BUNDLE-PATH"),
-        (info("payload/.hidden"), "BUNDLE-PATH"),
-        (info("payload/a\nb"), "BUNDLE-PATH"),
-        (info("payload/-rf "), "BUNDLE-PATH"),
-        (info("payload/" + "d" * 60 + "/" + "n" * 60), "BUNDLE-PATH"),
-        (info(mode=0o4755), "BUNDLE-MODE"),
-        (info(mode=0o600), "BUNDLE-MODE"),
-        (info(mtime=1), "BUNDLE-HEADER"),
-        (info(uid=1000), "BUNDLE-HEADER"),
-        (info(gid=5), "BUNDLE-HEADER"),
-        (info(uname="root"), "BUNDLE-HEADER"),
-        (info(gname="root"), "BUNDLE-HEADER"),
+        (info(type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0), "bundle-type"),
+        (info(type=tarfile.LNKTYPE, linkname="payload/a", size=0), "bundle-type"),
+        (info(type=tarfile.CHRTYPE, devmajor=1, devminor=3, size=0), "bundle-type"),
+        (info(type=tarfile.BLKTYPE, devmajor=8, size=0), "bundle-type"),
+        (info(type=tarfile.FIFOTYPE, size=0), "bundle-type"),
+        (info("payload", type=tarfile.DIRTYPE, size=0), "bundle-type"),
+        (info("../outside"), "bundle-path"),
+        (info("payload/../../outside"), "bundle-path"),
+        (info("/etc/passwd"), "bundle-path"),
+        (info("payload//x"), "bundle-path"),
+        (info("./payload/x"), "bundle-path"),
+        (info("payload/.hidden"), "bundle-path"),
+        (info("payload/a\nb"), "bundle-path"),
+        (info("payload/-rf "), "bundle-path"),
+        (info("payload/" + "d" * 60 + "/" + "n" * 60), "bundle-path"),
+        (info(mode=0o4755), "bundle-mode"),
+        (info(mode=0o600), "bundle-mode"),
+        (info(mtime=1), "bundle-header"),
+        (info(uid=1000), "bundle-header"),
+        (info(gid=5), "bundle-header"),
+        (info(uname="root"), "bundle-header"),
+        (info(gname="root"), "bundle-header"),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.name!r:.20} {value.type!r}",
 )
@@ -226,30 +226,30 @@ def test_pax_headers_change_nothing(headers: dict[str, str]) -> None:
     else:
         tar = tar_of(member, format=tarfile.PAX_FORMAT)
     read = Read(repacked(tar))
-    assert "BUNDLE-TYPE" in read.rules
+    assert "bundle-type" in read.rules
     assert read.contents.get("payload/x", (b"xxx", 0))[0] == b"xxx"
 
 
 def test_gnu_long_names_are_no_way_out() -> None:
     read = Read(repacked(tar_of(info("../" * 60 + "outside"), format=tarfile.GNU_FORMAT)))
-    assert "BUNDLE-TYPE" in read.rules
+    assert "bundle-type" in read.rules
 
 
 def test_duplicates_and_order() -> None:
-    assert Read(repacked(tar_of(info(), info()))).rules == {"BUNDLE-DUPLICATE"}
-    assert Read(repacked(tar_of(info("b"), info("a")))).rules == {"BUNDLE-ORDER"}
-    assert Read(repacked(tar_of(info("a"), info(MANIFEST)))).rules == {"BUNDLE-ORDER"}
+    assert Read(repacked(tar_of(info(), info()))).rules == {"bundle-duplicate"}
+    assert Read(repacked(tar_of(info("b"), info("a")))).rules == {"bundle-order"}
+    assert Read(repacked(tar_of(info("a"), info(MANIFEST)))).rules == {"bundle-order"}
     assert Read(repacked(tar_of(info(MANIFEST), info("a"), info("b")))).rules == set()
 
 
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (lambda tar: tar + bytes(10240), "BUNDLE-TRAILING"),
-        (lambda tar: tar[:-512], "BUNDLE-TRAILING"),
-        (lambda tar: tar[:-1] + b"x", "BUNDLE-TRAILING"),
-        (lambda tar: tar + b"more", "BUNDLE-TRAILING"),
-        (lambda tar: tar[:512] + b"x" * 3 + b"y" + tar[516:], "BUNDLE-HEADER"),
+        (lambda tar: tar + bytes(10240), "bundle-trailing"),
+        (lambda tar: tar[:-512], "bundle-trailing"),
+        (lambda tar: tar[:-1] + b"x", "bundle-trailing"),
+        (lambda tar: tar + b"more", "bundle-trailing"),
+        (lambda tar: tar[:512] + b"x" * 3 + b"y" + tar[516:], "bundle-header"),
     ],
     ids=["more zeros", "fewer zeros", "data in the end", "data after it", "data in padding"],
 )
@@ -285,7 +285,7 @@ TAR = tar_of(info())
 )
 def test_frames_that_oejail_does_not_write(archive: bytes, words: str) -> None:
     read = Read(archive)
-    assert [(rule, words in text) for rule, _, text in read.reports] == [("BUNDLE-ARCHIVE", True)]
+    assert [(rule, words in text) for rule, _, text in read.reports] == [("bundle-archive", True)]
 
 
 def test_what_another_packer_made_is_read_all_the_same() -> None:
@@ -308,18 +308,18 @@ def test_a_frame_that_understates_its_size() -> None:
     assert archive[4] >> 6 == 1  # two bytes of size follow, less 256
     archive[5:7] = (600).to_bytes(2, "little")
     read = Read(bytes(archive))
-    assert read.rules == {"BUNDLE-ARCHIVE"}
+    assert read.rules == {"bundle-archive"}
 
 
 def test_limits_on_count_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_MEMBERS", 2)
-    assert Read(packed(SOME)).rules == {"BUNDLE-LIMIT"}
+    assert Read(packed(SOME)).rules == {"bundle-limit"}
     monkeypatch.undo()
     monkeypatch.setattr(limits, "MAX_MEMBER", 1279)
-    assert Read(packed(SOME)).rules == {"BUNDLE-LIMIT"}
+    assert Read(packed(SOME)).rules == {"bundle-limit"}
     monkeypatch.undo()
     monkeypatch.setattr(limits, "MAX_TOTAL", 1290)
-    assert "BUNDLE-LIMIT" in Read(packed(SOME)).rules
+    assert "bundle-limit" in Read(packed(SOME)).rules
 
 
 def test_a_member_may_not_be_shorter_than_it_says() -> None:

@@ -280,7 +280,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     subprocess.run(command(source, target), check=True, env=environment())
     assert target.read_bytes() == whole.read_bytes()
     rules = {finding.rule for finding in bundle.verify(target)}
-    assert not rules & {"BUNDLE-ARCHIVE", "BUNDLE-SHA256", "BUNDLE-NO-SHA256", "BUNDLE-DIGEST"}
+    assert not rules & {"bundle-archive", "bundle-sha256", "bundle-no-sha256", "bundle-digest"}
     assert leftovers(target.parent) == []
 
 
@@ -295,7 +295,7 @@ def test_two_at_once(tmp_path: Path) -> None:
     for said, status in ends:
         assert status == 0 or b"another oejail is writing b.tar.zst" in said
     rules = {finding.rule for finding in bundle.verify(target)}
-    assert not rules & {"BUNDLE-ARCHIVE", "BUNDLE-SHA256", "BUNDLE-NO-SHA256", "BUNDLE-DIGEST"}
+    assert not rules & {"bundle-archive", "bundle-sha256", "bundle-no-sha256", "bundle-digest"}
     assert leftovers(tmp_path) == []
 
 

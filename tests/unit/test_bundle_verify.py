@@ -55,7 +55,7 @@ def test_a_change_is_named_however_it_was_packed(made: Path, tmp_path: Path) -> 
     flip(members, NAME)
     plain = zstandard.ZstdCompressor().compress(bundles.tar(members))  # no checksum
     path = bundles.write_bundle(tmp_path / "b.tar.zst", plain)
-    assert set(found(path)) == {("BUNDLE-ARCHIVE", "archive"), ("BUNDLE-DIGEST", NAME)}
+    assert set(found(path)) == {("bundle-archive", "archive"), ("bundle-digest", NAME)}
 
 
 def entry(members: list[Entry], name: str = NAME) -> Entry:
@@ -78,11 +78,11 @@ def test_one_byte(made: Path, tmp_path: Path, name: str) -> None:
     seen = found(path)
     assert any_fails(bundle.verify(path))
     if name == NAME:
-        assert seen == [("BUNDLE-DIGEST", NAME)]
+        assert seen == [("bundle-digest", NAME)]
     elif name == SUMS:
-        assert {"BUNDLE-SUMS", "BUNDLE-DIGEST"} & {rule for rule, _ in seen}
+        assert {"bundle-sums", "bundle-digest"} & {rule for rule, _ in seen}
     else:
-        assert ("BUNDLE-DIGEST", name) in seen
+        assert ("bundle-digest", name) in seen
 
 
 @pytest.mark.parametrize(
@@ -90,30 +90,30 @@ def test_one_byte(made: Path, tmp_path: Path, name: str) -> None:
     [
         (
             lambda m: setattr(entry(m), "name", "payload/Free.bin"),
-            {("BUNDLE-MISSING", NAME), ("BUNDLE-EXTRA", "payload/Free.bin"), ("BUNDLE-SET", None)},
+            {("bundle-missing", NAME), ("bundle-extra", "payload/Free.bin"), ("bundle-set", None)},
         ),
-        (lambda m: setattr(entry(m), "mode", 0o755), {("BUNDLE-MODE", NAME)}),
+        (lambda m: setattr(entry(m), "mode", 0o755), {("bundle-mode", NAME)}),
         (
             lambda m: setattr(entry(m, "payload/bin/jailhouse"), "mode", 0o644),
-            {("BUNDLE-MODE", "payload/bin/jailhouse")},
+            {("bundle-mode", "payload/bin/jailhouse")},
         ),
-        (lambda m: setattr(entry(m, MANIFEST), "mode", 0o755), {("BUNDLE-MODE", MANIFEST)}),
-        (lambda m: setattr(entry(m), "mode", 0o4755), {("BUNDLE-MODE", NAME)}),
-        (lambda m: m.append(m.pop(5)), {("BUNDLE-ORDER", None)}),
-        (lambda m: m.insert(0, m.pop(1)), {("BUNDLE-ORDER", MANIFEST)}),
-        (lambda m: m.remove(entry(m)), {("BUNDLE-MISSING", NAME), ("BUNDLE-SET", None)}),
+        (lambda m: setattr(entry(m, MANIFEST), "mode", 0o755), {("bundle-mode", MANIFEST)}),
+        (lambda m: setattr(entry(m), "mode", 0o4755), {("bundle-mode", NAME)}),
+        (lambda m: m.append(m.pop(5)), {("bundle-order", None)}),
+        (lambda m: m.insert(0, m.pop(1)), {("bundle-order", MANIFEST)}),
+        (lambda m: m.remove(entry(m)), {("bundle-missing", NAME), ("bundle-set", None)}),
         (
             lambda m: m.append(Entry("payload/zz", b"more", 0o644)),
-            {("BUNDLE-EXTRA", "payload/zz")},
+            {("bundle-extra", "payload/zz")},
         ),
-        (lambda m: m.insert(6, m[5]), {("BUNDLE-DUPLICATE", None)}),
-        (lambda m: m.remove(entry(m, MANIFEST)), {("BUNDLE-MANIFEST", MANIFEST)}),
-        (lambda m: m.remove(entry(m, SUMS)), {("BUNDLE-SUMS", SUMS)}),
-        (lambda m: m.clear(), {("BUNDLE-MANIFEST", MANIFEST), ("BUNDLE-SUMS", SUMS)}),
-        (lambda m: replace(m, NAME, b""), {("BUNDLE-DIGEST", NAME), ("BUNDLE-SIZE", NAME)}),
+        (lambda m: m.insert(6, m[5]), {("bundle-duplicate", None)}),
+        (lambda m: m.remove(entry(m, MANIFEST)), {("bundle-manifest", MANIFEST)}),
+        (lambda m: m.remove(entry(m, SUMS)), {("bundle-sums", SUMS)}),
+        (lambda m: m.clear(), {("bundle-manifest", MANIFEST), ("bundle-sums", SUMS)}),
+        (lambda m: replace(m, NAME, b""), {("bundle-digest", NAME), ("bundle-size", NAME)}),
         (
             lambda m: replace(m, SUMS, b"\n".join(sorted(entry(m, SUMS).data.split(b"\n")))),
-            {("BUNDLE-SUMS", SUMS), ("BUNDLE-SUMS", "SHA256SUMS:1")},
+            {("bundle-sums", SUMS), ("bundle-sums", "SHA256SUMS:1")},
         ),
     ],
     ids=[
@@ -145,7 +145,7 @@ def test_a_change_is_named(
     rules = {rule for rule, _ in findings}
     seen = found(path)
     assert wanted <= set(seen)
-    assert rules == {rule for rule, _ in seen if rule != "BUNDLE-MISSING" or rule in rules}
+    assert rules == {rule for rule, _ in seen if rule != "bundle-missing" or rule in rules}
     assert any_fails(bundle.verify(path))
 
 
@@ -173,12 +173,12 @@ def test_any_byte_of_the_archive_is_found_by_its_digest(
     path = tmp_path_factory.mktemp("m") / made.name
     path.write_bytes(archive)
     bundle.sidecar(path).write_bytes(bundle.sidecar(made).read_bytes())
-    assert "BUNDLE-SHA256" in dict(found(path))
+    assert "bundle-sha256" in dict(found(path))
 
 
 def test_without_digest_that_is_said_and_no_error(made: Path, tmp_path: Path) -> None:
     path = bundles.write_bundle(tmp_path / "b.tar.zst", made.read_bytes(), digest=False)
-    assert found(path) == [("BUNDLE-NO-SHA256", "b.tar.zst")]
+    assert found(path) == [("bundle-no-sha256", "b.tar.zst")]
     assert not any_fails(bundle.verify(path))
 
 
@@ -186,13 +186,13 @@ def test_without_digest_that_is_said_and_no_error(made: Path, tmp_path: Path) ->
 def test_a_digest_that_does_not_fit(made: Path, tmp_path: Path, text: str) -> None:
     path = bundles.write_bundle(tmp_path / "b.tar.zst", made.read_bytes())
     bundle.sidecar(path).write_text(text)
-    assert found(path) == [("BUNDLE-SHA256", "b.tar.zst")]
+    assert found(path) == [("bundle-sha256", "b.tar.zst")]
 
 
 def test_a_digest_file_that_is_none(made: Path, tmp_path: Path) -> None:
     path = bundles.write_bundle(tmp_path / "b.tar.zst", made.read_bytes(), digest=False)
     os.mkfifo(bundle.sidecar(path))
-    assert found(path) == [("BUNDLE-SHA256", "b.tar.zst")]
+    assert found(path) == [("bundle-sha256", "b.tar.zst")]
 
 
 def forge(edit: Callable[[dict[str, object]], object]) -> Callable[[list[Entry]], None]:
@@ -211,20 +211,20 @@ def forge(edit: Callable[[dict[str, object]], object]) -> Callable[[list[Entry]]
 @pytest.mark.parametrize(
     ("edit", "rule", "words"),
     [
-        (lambda head: head.pop("files"), "BUNDLE-MANIFEST", "files: "),
-        (lambda head: head.update(extra=1), "BUNDLE-MANIFEST", "extra: "),
-        (lambda head: head.update(sample="no"), "BUNDLE-MANIFEST", "sample: "),
-        (lambda head: head.update(schema_version=99), "BUNDLE-MANIFEST", "schema version 99"),
-        (lambda head: head["files"].append(head["files"][0]), "BUNDLE-MANIFEST", "again"),
-        (lambda head: head["files"].pop(), "BUNDLE-EXTRA", "not in manifest.json"),
-        (lambda head: head["files"][0].update(size=1), "BUNDLE-SIZE", "has 1"),
-        (lambda head: head["files"][0].update(mode="0755"), "BUNDLE-MODE", "has 0755"),
-        (lambda head: head["files"][0].update(mode="rw-r--r--"), "BUNDLE-MODE", "rw-r--r--"),
-        (lambda head: head["set"].update(root="cells/none.cell"), "BUNDLE-SET", "cells/none.cell"),
-        (lambda head: head["set"].update(inmates=[]), "BUNDLE-SET", "not the set"),
+        (lambda head: head.pop("files"), "bundle-manifest", "files: "),
+        (lambda head: head.update(extra=1), "bundle-manifest", "extra: "),
+        (lambda head: head.update(sample="no"), "bundle-manifest", "sample: "),
+        (lambda head: head.update(schema_version=99), "bundle-manifest", "schema version 99"),
+        (lambda head: head["files"].append(head["files"][0]), "bundle-manifest", "again"),
+        (lambda head: head["files"].pop(), "bundle-extra", "not in manifest.json"),
+        (lambda head: head["files"][0].update(size=1), "bundle-size", "has 1"),
+        (lambda head: head["files"][0].update(mode="0755"), "bundle-mode", "has 0755"),
+        (lambda head: head["files"][0].update(mode="rw-r--r--"), "bundle-mode", "rw-r--r--"),
+        (lambda head: head["set"].update(root="cells/none.cell"), "bundle-set", "cells/none.cell"),
+        (lambda head: head["set"].update(inmates=[]), "bundle-set", "not the set"),
         (
             lambda head: head["files"][0].update(path="../../etc/passwd"),
-            "BUNDLE-MISSING",
+            "bundle-missing",
             "not in the archive, but in manifest.json",
         ),
     ],
@@ -243,7 +243,7 @@ def test_a_forged_manifest(
 )
 def test_a_manifest_that_is_none(made: Path, tmp_path: Path, data: bytes) -> None:
     path = bundles.change(made, lambda m: replace(m, MANIFEST, data), tmp_path / "b.tar.zst")
-    assert ("BUNDLE-MANIFEST", MANIFEST) in found(path)
+    assert ("bundle-manifest", MANIFEST) in found(path)
     with pytest.raises(FindingsError, match="no bundle: archive: manifest"):
         bundle.read(path)
 
@@ -252,7 +252,7 @@ def test_a_manifest_beyond_the_limit(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_MANIFEST", 100)
-    assert {("BUNDLE-MANIFEST", MANIFEST), ("BUNDLE-SUMS", SUMS)} <= set(found(made))
+    assert {("bundle-manifest", MANIFEST), ("bundle-sums", SUMS)} <= set(found(made))
 
 
 def consistent(members: list[Entry], name: str, data: bytes) -> None:
@@ -285,7 +285,7 @@ def test_a_sample_file_in_a_bundle_that_denies_it(made: Path, tmp_path: Path) ->
     path = bundles.change(
         made, lambda m: consistent(m, "payload/jailhouse.ko", marked), tmp_path / "b.tar.zst"
     )
-    assert found(path) == [("BUNDLE-SAMPLE", "payload/jailhouse.ko")]
+    assert found(path) == [("bundle-sample", "payload/jailhouse.ko")]
 
 
 def test_links_are_findings_and_nothing_is_written(made: Path, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_links_are_findings_and_nothing_is_written(made: Path, tmp_path: Path) -
     tar = body + bytes(-len(body) % 512) + link.tobuf(tarfile.USTAR_FORMAT) + bytes(1024)
     tar += bytes(-len(tar) % 10240)
     path = bundles.write_bundle(tmp_path / "b.tar.zst", bundles.frame(tar))
-    assert ("BUNDLE-TYPE", "payload/zz") in found(path)
+    assert ("bundle-type", "payload/zz") in found(path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.tar.zst", "b.tar.zst.sha256"]
 
 
@@ -316,7 +316,7 @@ def test_what_is_no_file_is_a_usage_fault(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"no archive", b"\x28\xb5\x2f\xfd"])
 def test_what_is_no_bundle(tmp_path: Path, data: bytes) -> None:
     path = bundles.write_bundle(tmp_path / "b.tar.zst", data)
-    assert found(path) == [("BUNDLE-ARCHIVE", "archive")]
+    assert found(path) == [("bundle-archive", "archive")]
     with pytest.raises(FindingsError, match="no bundle"):
         bundle.read(path)
 
