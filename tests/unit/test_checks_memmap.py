@@ -17,6 +17,7 @@ from oejail.checks.memmap.text import lines
 from oejail.checks.model import machine_of
 from oejail.errors import UsageFault
 from oejail.platforms import load
+from tests.conftest import repository
 from tests.support.check_sets import cell_value, machine, region, root_value, sound, with_cell
 from tests.support.sound_plans import Plan, plans
 
@@ -151,3 +152,12 @@ def test_a_hostile_cell_is_not_drawn() -> None:
     same = tuple(MemoryRegion(0x9000_0000, 0, 4096, 1) for _ in range(300))
     drawn = of(replace(CELL, memory=same))
     assert svg(drawn, "x") and lines(drawn)
+
+
+def test_the_documentations_picture_is_this_ones() -> None:
+    """docs/cells.md shows how docs/map.svg is made; it is made anew with the same command."""
+    root, cell = shipped("qemu-arm64-openeuler-demo"), shipped("qemu-arm64-inmate-demo")
+    assert isinstance(root, RootCell) and isinstance(cell, Cell)
+    known = replace(machine_of(load("qemu-aarch64"), 1 << 30), name="machine (qemu-aarch64)")
+    picture = svg(memory_map(root, [cell], known), "root + demo")
+    assert (repository() / "docs/map.svg").read_text() == picture
