@@ -47,10 +47,14 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """JSON with sorted keys, two-space indent and a final newline: the same bytes everywhere."""
+    """JSON with sorted keys, two-space indent and a final newline: the same bytes everywhere.
+
+    JSON is UTF-8, a path need not be: what has no place there becomes `?`.
+    """
     import json
 
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "replace")
 
 
 def open_regular(path: Path, limit: int, flags: int = 0) -> BinaryIO:

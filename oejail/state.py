@@ -48,7 +48,8 @@ def _stat_part(info: os.stat_result) -> list[int]:
 def _same_file(path: Path, then: Any) -> bool:
     try:
         info = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeError):
+        # A name from a run under UTF-8 need not be one under another locale.
         return bool(then == ABSENT)
     if not isinstance(then, list) or len(then) != 6:
         return False

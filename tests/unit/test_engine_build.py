@@ -125,6 +125,16 @@ def test_an_interruption_is_recorded(ws: Workspace, monkeypatch: pytest.MonkeyPa
     assert last.interrupted
 
 
+def test_a_path_that_is_no_utf_8_does_not_stop_a_build(
+    ws: Workspace, runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "run_log", Path("/lat\udce9n/x.log"))
+    runs((0, DONE, "x"))
+    assert engine.build(ws, ["a"]).ok
+    last = engine.last_build(ws.project)
+    assert last is not None and str(last.log) == "/lat?n/x.log"
+
+
 def test_a_defect_in_the_run_is_no_success(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: Any, **__: Any) -> Result:
         raise RuntimeError("defect")

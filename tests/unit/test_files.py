@@ -159,6 +159,10 @@ def test_digests_and_json(tmp_path: Path) -> None:
     assert canonical_json({"b": 1, "a": "é"}) == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
 
 
+def test_a_path_that_is_no_utf_8_can_be_recorded() -> None:
+    assert canonical_json({"p": os.fsdecode(b"lat\xe9n")}) == b'{\n  "p": "lat?n"\n}\n'
+
+
 def test_cache_tag(tmp_path: Path) -> None:
     mark_cache(tmp_path / "c")
     mark_cache(tmp_path / "c")
