@@ -37,3 +37,11 @@ def rough_size(size: int) -> str:
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
     return text
+
+
+def size_text(size: int) -> str:
+    """`2G`, `780M`, `64K` or plain bytes, as QEMU and the kernel read them."""
+    for unit, scale in (("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
+        if size and size % scale == 0:
+            return f"{size // scale}{unit}"
+    return str(size)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from oejail.artifacts.identify import Identity
 from oejail.cells import ArmPlatform, Cell, CellBody, RootCell
+from oejail.cells.sizes import size_text
 from oejail.checks.ranges import Range, Union
 from oejail.errors import UsageFault
 
@@ -147,7 +148,7 @@ def machine_of(
     if ram is not None:
         banks = (Range(banks[0].start, banks[0].start + ram),)
     reserved = [Range(span.start, span.start + span.size) for span in platform.reservations]
-    because = [f"mem={limit:#x}"] if limit is not None else []
+    because = [f"mem={size_text(limit)}"] if limit is not None else []
     because += [f"reserved {span}" for span in reserved]
     known = limit is not None or qemu is None
     return Machine(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from oejail.cells import Cell, RootCell
 from oejail.cells.names import IO
 from oejail.cells.regions import is_exclusive_ram, ivshmem_devices, ivshmem_regions
+from oejail.cells.sizes import size_text
 from oejail.checks.model import Machine, linux_ram
 from oejail.checks.ranges import Range
 from oejail.errors import UsageFault
@@ -75,7 +76,7 @@ class Options:
             banks = _pc_banks(self.type, self.ram)
         # The kernel knows memmap= on x86 alone; elsewhere the argument reserves nothing.
         reserved = () if self.arm else self.memmap
-        because = [f"mem={self.mem:#x}"] if self.mem is not None else ["no mem="]
+        because = [f"mem={size_text(self.mem)}"] if self.mem is not None else ["no mem="]
         ignored = ", which only x86 kernels obey" if self.arm else ""
         because += [f"memmap= reserves {span}{ignored}" for span in self.memmap]
         gic = self._gic()
@@ -243,14 +244,6 @@ class Plan:
     def line(self) -> str:
         """The command, as a shell wants it."""
         return shlex.join([self.program, *self.arguments()])
-
-
-def size_text(size: int) -> str:
-    """`2G`, `780M`, `64K` or plain bytes, as QEMU and the kernel read them."""
-    for unit, scale in (("G", 1 << 30), ("M", MIB), ("K", 1 << 10)):
-        if size and size % scale == 0:
-            return f"{size // scale}{unit}"
-    return str(size)
 
 
 def plan(

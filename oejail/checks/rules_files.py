@@ -260,20 +260,24 @@ def image_elf(given: SetInput) -> Found:
             yield image.path, f"an ELF file, cell {cell.name!r} needs a raw image"
 
 
-def _place(inmate: InmateInput, image: FileInput, cell: Cell) -> Range | None:
-    """Where the tool would put the image, as the cell sees it; None where there is no place.
+def _places(inmate: InmateInput, image: FileInput, cell: Cell) -> list[Range]:
+    """Where the tool would put the image, as the cell sees it; none where there is no place.
 
-    A tool that loads ELF puts it where its segments say, from the first to the last.
+    A tool that loads ELF puts each segment where it says, the first one at the address that is
+    given, and the segment's zeroed memory must have room as well.
     """
     program = _program(image)
     if program is not None and program.elf.segments:
-        first, last = program.elf.segments[0], program.elf.segments[-1]
-        start = first.physical if inmate.address is None else inmate.address
-        return Range(start, start + last.physical + last.file_size - first.physical)
-    start_or_none = load_address(cell) if inmate.address is None else inmate.address
-    if start_or_none is None:
-        return None
-    return Range(start_or_none, start_or_none + image.identity.size)
+        segments = program.elf.segments
+        shift = 0 if inmate.address is None else inmate.address - segments[0].physical
+        return [
+            Range(s.physical + shift, s.physical + shift + max(s.file_size, s.memory_size))
+            for s in segments
+            if max(s.file_size, s.memory_size) > 0
+        ]
+    start = load_address(cell) if inmate.address is None else inmate.address
+    size = image.identity.size
+    return [Range(start, start + size)] if start is not None and size else []
 
 
 @rule(
@@ -288,18 +292,16 @@ def _place(inmate: InmateInput, image: FileInput, cell: Cell) -> Range | None:
 )
 def image_address(given: SetInput) -> Found:
     for inmate, image, cell in _images(given):
-        place = _place(inmate, image, cell)
-        if place is None or place.end <= place.start:
-            continue
-        index = region_at(cell, place.start)
-        if index is None:
-            yield image.path, f"address {place.start:#x} is in no region of cell {cell.name!r}"
-        elif cell.memory[index].flags & (LOADABLE | WRITE) != LOADABLE | WRITE:
-            yield (
-                image.path,
-                f"address {place.start:#x} is in memory[{index}] of cell {cell.name!r}, which is "
-                "not LOADABLE and WRITE",
-            )
+        for place in _places(inmate, image, cell):
+            index = region_at(cell, place.start)
+            if index is None:
+                yield image.path, f"address {place.start:#x} is in no region of cell {cell.name!r}"
+            elif cell.memory[index].flags & (LOADABLE | WRITE) != LOADABLE | WRITE:
+                yield (
+                    image.path,
+                    f"address {place.start:#x} is in memory[{index}] of cell {cell.name!r}, which "
+                    "is not LOADABLE and WRITE",
+                )
 
 
 @rule(
@@ -312,14 +314,11 @@ def image_address(given: SetInput) -> Found:
 )
 def image_size(given: SetInput) -> Found:
     for inmate, image, cell in _images(given):
-        place = _place(inmate, image, cell)
-        index = None if place is None else region_at(cell, place.start)
-        if place is None or index is None:
-            continue
-        region = cell.memory[index]
-        if place.end > region.virt_end:
-            yield (
-                image.path,
-                f"{place.end - place.start:#x} bytes at {place.start:#x}, memory[{index}] of cell "
-                f"{cell.name!r} ends at {region.virt_end:#x}",
-            )
+        for place in _places(inmate, image, cell):
+            index = region_at(cell, place.start)
+            if index is not None and place.end > cell.memory[index].virt_end:
+                yield (
+                    image.path,
+                    f"{place.end - place.start:#x} bytes at {place.start:#x}, memory[{index}] of "
+                    f"cell {cell.name!r} ends at {cell.memory[index].virt_end:#x}",
+                )

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oejail.cells import Cell, MemoryRegion, RootCell, shipped
+from oejail.cells.sizes import size_text
 from oejail.checks import InmateInput, SetInput, check_set
-from oejail.checks.qemu import Options, Plan, parse, plan, size_text
+from oejail.checks.qemu import Options, Plan, parse, plan
 from oejail.checks.ranges import Range
 from oejail.errors import UsageFault
 from oejail.platforms import load

@@ -367,6 +367,11 @@ def test_a_tool_that_loads_elf() -> None:
     assert found(fits) == set()
     outside = replace(with_image(elf({".text": IMAGE}, kind=2, entry=0x7000_0000)), tool=loads)
     assert found(outside) == {"image-address"}
+    # Each segment counts, its zeroed memory included: the stack's lies outside here.
+    two = bytearray(elf({".text": IMAGE}, kind=2, entry=0x1000))
+    two[64 + 40 : 64 + 48] = (0x500_0000).to_bytes(8, "little")  # p_memsz
+    bss = replace(with_image(bytes(two)), tool=loads)
+    assert found(bss) == {"image-size"}
     beyond = replace(with_image(elf({".t": bytes(0x20000)}, kind=2, entry=0x3FF_0000)), tool=loads)
     assert found(beyond) == {"image-size"}
 
