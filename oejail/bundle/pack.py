@@ -112,10 +112,9 @@ def _check(out: Path, collection: Collection) -> list[Artifact]:
     listed = {artifact.path: artifact for artifact in collection.artifacts}
     there = {str(p.relative_to(out)) for top in ("payload", "boot") for p in _files(out / top)}
     wrong = [f"{path}: not listed" for path in sorted(there - listed.keys())]
-    present = {path: a for path, a in listed.items() if _is_plain(out, a)}
-    wrong += [
-        f"{path}: missing, or no file of its kind" for path in sorted(listed.keys() - present)
-    ]
+    faults = {path: _fault(out, a) for path, a in sorted(listed.items())}
+    wrong += [f"{path}: {fault}" for path, fault in faults.items() if fault is not None]
+    present = {path: a for path, a in listed.items() if faults[path] is None}
     # Two threads hash: hashlib lets go of the interpreter's lock, and disks like company.
     with ThreadPoolExecutor(2) as pool:
         digests = pool.map(lambda path: sha256_file(out / path), present)
@@ -136,15 +135,19 @@ def _files(top: Path) -> Iterator[Path]:
         yield from (Path(directory, name) for name in names)
 
 
-def _is_plain(out: Path, artifact: Artifact) -> bool:
-    """True for a regular file of the listed size, under a name that a bundle may hold."""
+def _fault(out: Path, artifact: Artifact) -> str | None:
+    """What is wrong with a listed file at first sight: its name, its kind or its size."""
     if not tarformat.valid_name(artifact.path) or artifact.mode not in tarformat.MODES:
-        return False
+        return "is listed with a name or mode that no bundle may hold"
     try:
         info = (out / artifact.path).lstat()
-    except OSError:
-        return False
-    return stat.S_ISREG(info.st_mode) and info.st_size == artifact.size
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    if not stat.S_ISREG(info.st_mode):
+        return "is no regular file"
+    if info.st_size != artifact.size:
+        return f"is of {info.st_size} bytes, was of {artifact.size}"
+    return None
 
 
 def _content(path: Path, artifact: Artifact) -> Iterator[bytes]:

@@ -43,6 +43,8 @@ class _Recipe:
     build_in: str
     tree: str
     """SHA-256 of the tree's files that oebuild reads."""
+    place: str
+    """The build directory as BitBake sees it."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,16 @@ def ensure_generated(ws: Workspace) -> Outcome:
     """
     offer = _offer(ws)
     chosen = features.wanted(offer, ws.project.platform, ws.project.config.features)
-    recipe = _Recipe(ws.project.platform.name, chosen, _BUILD_IN[ws.engine], _digest(ws, offer))
+    recipe = _Recipe(
+        ws.project.platform.name,
+        chosen,
+        _BUILD_IN[ws.engine],
+        _digest(ws, offer),
+        ws.build_dir_as_built,
+    )
     kept = _read_record(ws)
     record = kept or _Record()
+    _refuse_moved(ws, record)
     done = []
     reason = _why_generate(ws, offer, recipe, kept)
     old = _text(ws.compile_yaml)
@@ -189,6 +198,20 @@ def _missing_feature(now: dict[str, Any], offer: Offer, recipe: _Recipe) -> str 
         if missing:
             return f"feature {name} is missing ({missing[0]})"
     return None
+
+
+def _refuse_moved(ws: Workspace, record: _Record) -> None:
+    """Raise UsageFault for a build directory that lay elsewhere when it was filled.
+
+    Its conf/ and tmp/ are full of absolute paths, and BitBake refuses or, worse, follows them.
+    """
+    was = record.recipe.place if record.recipe else ws.build_dir_as_built
+    filled = [name for name in ("conf", "tmp") if (ws.build_dir / name).exists()]
+    if filled and was != ws.build_dir_as_built:
+        raise UsageFault(
+            f"{ws.build_dir}: {' and '.join(filled)} were made when it was {was}, and name that",
+            hint="move it back, or oejail clean --all and build anew",
+        )
 
 
 def _refuse_foreign(ws: Workspace, recipe: _Recipe) -> None:

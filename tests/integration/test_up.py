@@ -301,6 +301,17 @@ def test_clean(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["oejail.yaml"]
 
 
+def test_a_moved_project_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    oejail(tmp_path / "old", "up", "--sample", "--until", "build")
+    (tmp_path / "old").rename(tmp_path / "new")
+    said = oejail(tmp_path / "new", "up", status=2)
+    assert f"conf and tmp were made when it was {tmp_path}/old/workspace/build" in said.err
+    assert "oejail clean --all" in said.err
+    oejail(tmp_path / "new", "clean", "--all")
+    oejail(tmp_path / "new", "up")
+
+
 def test_a_path_with_a_space(tmp_path: Path) -> None:
     directory = tmp_path / "a b"
     directory.mkdir()

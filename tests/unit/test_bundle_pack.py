@@ -154,8 +154,11 @@ def test_a_name_of_the_tree_marks_a_sample(out: Path, tmp_path: Path) -> None:
     ("damage", "words"),
     [
         (lambda own: (own / "payload/FreeRTOS.bin").write_bytes(b"x" * 8240), "is .*, was "),
-        (lambda own: (own / "payload/FreeRTOS.bin").write_bytes(b""), "FreeRTOS.bin: missing"),
-        (lambda own: (own / "payload/FreeRTOS.bin").unlink(), "FreeRTOS.bin: missing"),
+        (
+            lambda own: (own / "payload/FreeRTOS.bin").write_bytes(b""),
+            "FreeRTOS.bin: is of 0 bytes, was",
+        ),
+        (lambda own: (own / "payload/FreeRTOS.bin").unlink(), "FreeRTOS.bin: No such file"),
         (lambda own: (own / "payload/more").write_bytes(b""), "payload/more: not listed"),
         (lambda own: (own / "boot/link").symlink_to("/etc/passwd"), "boot/link: not listed"),
         (
@@ -163,7 +166,7 @@ def test_a_name_of_the_tree_marks_a_sample(out: Path, tmp_path: Path) -> None:
                 (own / "payload/oejail.set").unlink(),
                 (own / "payload/oejail.set").symlink_to("/etc/passwd"),
             ),
-            "oejail.set: missing",
+            "oejail.set: is no regular file",
         ),
     ],
     ids=["other bytes", "emptied", "gone", "more", "a link more", "a link instead"],
