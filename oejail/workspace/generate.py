@@ -205,7 +205,10 @@ def _refuse_moved(ws: Workspace, record: _Record) -> None:
 
     Its conf/ and tmp/ are full of absolute paths, and BitBake refuses or, worse, follows them.
     """
-    was = record.recipe.place if record.recipe else ws.build_dir_as_built
+    then = record.recipe
+    was = ws.build_dir_as_built
+    if then is not None and then.build_in == _BUILD_IN[ws.engine]:
+        was = then.place
     filled = [name for name in ("conf", "tmp") if (ws.build_dir / name).exists()]
     if filled and was != ws.build_dir_as_built:
         raise UsageFault(

@@ -222,7 +222,7 @@ def test_a_bundle_that_is_not_whole_is_not_installed(
     ("arguments", "status", "words"),
     [
         (["--root"], 2, "usage: "),
-        (["--root", "/nonexistent"], 1, "/nonexistent: no such directory"),
+        (["--root", "/dev/null/none"], 1, "/dev/null/none: no such directory"),
         (["--frobnicate"], 2, "usage: "),
         (["more"], 2, "usage: "),
     ],
