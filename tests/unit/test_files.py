@@ -128,8 +128,10 @@ def test_read_limited(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ConfigError, match="not a regular file"):
         read_limited(tmp_path / "fifo", 4)
+    before = os.listdir("/proc/self/fd")
     with pytest.raises(ConfigError, match="not a regular file"):
         read_limited(tmp_path, 4)
+    assert os.listdir("/proc/self/fd") == before, "a descriptor was left open"
     with pytest.raises(ConfigError, match="more than the limit of 4"):
         read_limited(Path("/proc/self/status"), 4)
 
