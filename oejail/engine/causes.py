@@ -184,8 +184,9 @@ CAUSES = (
     ),
     _cause(
         "no-network",
-        r"(?P<what>Network access disabled through BB_NO_NETWORK[^\n]*)",
-        "something must be fetched, but the network is switched off (BB_NO_NETWORK)",
+        r"Network access disabled through BB_NO_NETWORK[^\n]*\(for url (?P<url>[^)\s]+)"
+        r"|Fetcher Error: NetworkAccess\('(?P<other>[^'\n]+)'",  # BitBake 2.0
+        "the network is switched off (BB_NO_NETWORK), and this must be fetched: {url}{other}",
         "fetch it beforehand, or put it into downloads/ or a mirror",
     ),
     _cause(
