@@ -58,6 +58,8 @@ class Places:
         """`path` with all links followed, or None when that leads out, or nowhere."""
         try:
             real = Path(os.path.realpath(path, strict=True))
+        except PermissionError:
+            raise  # there, and not to be read: that is not the same as not there
         except (OSError, ValueError):
             return None
         roots = (self.build_dir, self.tmp)
@@ -145,6 +147,8 @@ def _pkgdata(places: Places, path: Path) -> dict[str, str]:
     try:
         with places.open(path, 64 * MIB) as stream:
             lines = stream.read().decode("utf-8", "replace").splitlines()
+    except PermissionError:
+        raise
     except (OSError, ConfigError):
         return {}
     return {m[1]: m[2].strip() for m in map(_DATA.fullmatch, lines) if m is not None}

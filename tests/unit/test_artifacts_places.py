@@ -94,7 +94,7 @@ def test_a_tmpdir_elsewhere_is_part_of_the_build(build: ForeignBuild, tmp_path: 
     assert all(str(c.path).startswith(f"{tmp_path}/away/") for c in found.candidates)
 
 
-@pytest.mark.parametrize("where", [".", "tmp", "conf/local.conf", "tmp/work"])
+@pytest.mark.parametrize("where", [".", "tmp", "conf/local.conf", "tmp/work", "tmp/pkgdata"])
 def test_what_cannot_be_read_is_said(where: str) -> None:
     # Not below pytest's own directory, which is private as a whole.
     with tempfile.TemporaryDirectory() as name:
