@@ -233,12 +233,14 @@ def supervise(
     grace: float = 2.4,
     linger: float = 10.0,
     terminal: int | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a command below its supervisor; return the supervisor and the socket that controls it.
 
     Closing the socket, by dying too, stops the command. `terminal` is a file descriptor of a
     terminal that becomes the command's controlling one and its three streams; without it stdin is
-    empty, stdout and stderr are pipes. `run` and `terminal.run` are the callers.
+    empty, stdout and stderr are pipes. The command also gets the descriptors `pass_fds`, by their
+    numbers; the supervisor holds them too, until nothing of the command is left.
     """
     words = [str(word) for word in argv]
     environment = scrubbed_environment(env)
@@ -278,7 +280,7 @@ def supervise(
             stdin=subprocess.DEVNULL if terminal is None else terminal,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.PIPE if terminal is None else terminal,
-            pass_fds=[passed],
+            pass_fds=[passed, *pass_fds],
             start_new_session=True,
         )
     except BaseException:
