@@ -35,6 +35,7 @@ VERBS = {
     "bundle": "Pack the collected files into one reproducible archive.",
     "verify": "Prove that a bundle is whole and that its parts fit.",
     "inspect": "Show what a bundle contains.",
+    "boot": "Boot a bundle in QEMU and see the RTOS run.",
     "new": "Start an RTOS inmate of your own from a template.",
     "cell": "Read, build, compare, draw and check Jailhouse cell configurations.",
     "logs": "Show the log of the last run, or of a failed task.",

@@ -6,15 +6,15 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import zstandard
 
 from oejail import platforms
 from oejail.artifacts import Collection, SetSpec, collect
-from oejail.bundle import PackResult, pack, sidecar, tarformat
-from oejail.files import sha256_file
+from oejail.bundle import PackResult, manifest, pack, sidecar, tarformat
+from oejail.files import sha256_bytes, sha256_file
 from tests.support import foreign_build
 
 
@@ -84,3 +84,21 @@ def change(bundle: Path, edit: Callable[[list[Entry]], object], target: Path) ->
     members = entries(bundle)
     edit(members)
     return write_bundle(target, frame(tar(members)))
+
+
+def replace_member(bundle: Path, name: str, data: bytes, target: Path) -> Path:
+    """A bundle that is whole, with other bytes of the member `name`."""
+
+    def edit(members: list[Entry]) -> None:
+        by_name = {entry.name: entry for entry in members}
+        by_name[name].data = data
+        head = manifest.parse(by_name["manifest.json"].data, "manifest.json")
+        files = tuple(
+            replace(file, sha256=sha256_bytes(data), size=len(data)) if file.path == name else file
+            for file in head.files
+        )
+        by_name["manifest.json"].data = replace(head, files=files).encode()
+        sums = [(e.name, sha256_bytes(e.data)) for e in members if e.name != "SHA256SUMS"]
+        by_name["SHA256SUMS"].data = manifest.sums(sums)
+
+    return change(bundle, edit, target)
