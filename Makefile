@@ -18,13 +18,14 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# A new directory each time; its last line is the bundle's path.
+# A new directory each time; its last line is the bundle's path. With QEMU, the RTOS runs before.
 demo: setup
 	@if [ -f demo/oejail.yaml ]; then $(BIN)/oejail -q -C demo clean --all; fi
 	@rm -rf demo && mkdir demo
 	@bundle=$$($(BIN)/oejail -C demo up --sample) && \
 	  $(BIN)/oejail inspect "$${bundle#bundle: }" && \
 	  $(BIN)/oejail verify "$${bundle#bundle: }" && \
+	  if command -v qemu-system-aarch64 >/dev/null; then $(BIN)/oejail -C demo boot --bare; fi && \
 	  echo "$$bundle"
 
 test: setup
