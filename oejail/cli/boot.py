@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ import typer
 
 from oejail.cli.output import emit, emit_json, emit_table
 from oejail.errors import UsageFault
+from oejail.files import naming
 from oejail.text import printable
 
 if TYPE_CHECKING:
@@ -99,10 +102,21 @@ class _Shown:
 
     def __call__(self, line: Line) -> None:
         self.count += 1
-        if self.count <= _MAX_SHOWN:
-            emit(f"{line.seconds:8.3f}  {printable(line.text)}")
-        elif self.count == _MAX_SHOWN + 1:
-            emit("       …  more is in the transcript")
+        if self.count > _MAX_SHOWN + 1:
+            return
+        try:
+            if self.count <= _MAX_SHOWN:
+                emit(f"{line.seconds:8.3f}  {printable(line.text)}")
+            else:
+                emit("       …  more is in the transcript")
+            if sys.stdout is not None:
+                with naming(Path("standard output")):
+                    sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader (head, grep -q) has seen enough; the verdict is wanted all the same.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def _table(done: Boot) -> None:

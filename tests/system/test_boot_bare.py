@@ -34,6 +34,12 @@ def say(byte: int) -> tuple[int, int]:
     return 0x52800001 | byte << 5, 0x39000001  # movz w1, #byte; strb w1, [x0]
 
 
+@pytest.fixture(autouse=True)
+def buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines have to come at once by oejail's own doing."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sample project, up to its bundle."""

@@ -18,7 +18,7 @@ from oejail.errors import FindingsError, UsageFault
 from oejail.files import sha256_file
 from oejail.target import bare, qemu
 from tests.support import bundles, fake_qemu
-from tests.support.cli import Said, oejail
+from tests.support.cli import Said, oejail, start
 
 EXPECT = "This is freertos from the openeuler community!"
 
@@ -96,6 +96,32 @@ def test_failures(code: str, outcome: str, words: str, bundle: Path, tmp_path: P
         assert said.err.endswith("  no such machine\n")
     if outcome == "expectation-not-met":
         assert said.err.endswith("other\n")
+
+
+@pytest.mark.parametrize("last, status", [(EXPECT, 0), ("other", 5)])
+def test_lines_are_shown_as_they_come(
+    last: str, status: int, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    code = f"""
+def talk():
+    say(b"one\\n")
+    while not os.path.exists({str(tmp_path / "go")!r}):
+        time.sleep(0.01)
+    say(b"two\\n" * 50)
+    say({last.encode()!r} + b"\\n")
+    time.sleep(60)
+greet(talk)
+"""
+    path = fake_qemu.install(tmp_path / "bin", code)
+    monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
+    process = start(tmp_path, "boot", "--bare", str(bundle), "--timeout", "5")
+    assert process.stdout is not None
+    assert process.stdout.readline().endswith("  one\n")  # while the machine still waits
+    process.stdout.close()  # a reader that goes away changes no verdict
+    (tmp_path / "go").touch()
+    assert process.wait(timeout=30) == status
+    assert results(tmp_path)["console"]["lines"] == 52
 
 
 def test_no_qmp_at_all(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
