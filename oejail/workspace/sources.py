@@ -142,6 +142,8 @@ def fetch_listed(ws: Workspace, names: Iterable[str]) -> str | None:
     for name in wanted:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{ws.meta_openeuler / '.oebuild'}: repository {name!r} has no name")
+    scratch = ws.root / "build" / _SCRATCH
+    files.remove_tree(scratch)  # of a run that was killed, maybe when all had been fetched
     with _Fetching(ws, wanted) as missing:
         if not missing:
             return None
@@ -151,7 +153,6 @@ def fetch_listed(ws: Workspace, names: Iterable[str]) -> str | None:
         logger.info("update: fetching %s", ", ".join(missing))
         # In a build directory of its own, whose compile.yaml lists what is missing only: oebuild
         # would check out the manifest's commit over whatever somebody works on in the others.
-        scratch = ws.root / "build" / _SCRATCH
         files.make_directory(scratch)
         text = json.dumps({"build_in": "host", "repos": missing})
         files.atomic_write(scratch / "compile.yaml", text)

@@ -477,6 +477,15 @@ def test_killed_anywhere_and_run_again(delay: float, v2: Place) -> None:
     assert [outcome.changed for outcome in v2.all()] == [False, False, False]
 
 
+def test_killed_when_all_had_been_fetched(v2: Place) -> None:
+    v2.all()
+    left = v2.ws.root / "build" / ".oejail-update"
+    left.mkdir()
+    (left / "compile.yaml").write_text("{}")
+    assert not ensure_sources(v2.ws).changed
+    assert not left.exists()
+
+
 def test_killed_in_the_middle_of_a_checkout(v2: Place) -> None:
     """What a killed checkout leaves: no commit, and files that git would not overwrite."""
     ws = v2.ws
