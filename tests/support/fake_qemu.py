@@ -9,7 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-_TEXT = """#!{python}
+# A shebang cannot hold a path with a space: a shell starts Python, for which its line is a string.
+_TEXT = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import json, os, re, sys, time
 
 console, qmp = (int(n) for n in re.findall(r"socket,id=oejail-\\w+,fd=(\\d+)", " ".join(sys.argv)))
