@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from oejail.workspace import bblayers
+from oejail.workspace.model import CONTAINER_SRC
 
 LIMIT = 100
 ROUNDS = 7
@@ -32,7 +33,7 @@ TEXT = (
     'POKY_BBLAYERS_CONF_VERSION = "2"\n\nBBPATH = "${TOPDIR}"\nBBFILES ?= ""\n\nBBLAYERS ?= " \\\n'
 )
 TEXT += "".join(f"  {SRC}/yocto-poky/../{name} \\\n" for name in NAMES) + '  "\n'
-PLACES = bblayers.Places((bblayers.CONTAINER_SRC, SRC), {"TOPDIR": "/ws/build/b"})
+PLACES = bblayers.Places((CONTAINER_SRC, SRC), {"TOPDIR": "/ws/build/b"})
 
 
 def ours() -> float:

@@ -188,7 +188,7 @@ class Run:
         """Where the bundle goes; from the record where there is one, to load no configuration."""
         if self.state.done("bundle"):
             return Path(self.state.records["bundle"].note)
-        return self.project.dist_dir / f"{self.project.name}-{self.project.config.release}.tar.zst"
+        return self.project.bundle
 
     # The stages, in order.
 
@@ -318,7 +318,7 @@ class Run:
         from oejail.bundle import pack, sidecar
 
         project = self.project
-        path = project.dist_dir / f"{project.name}-{project.config.release}.tar.zst"
+        path = project.bundle
         pack(
             self.collected,
             path,

@@ -20,6 +20,7 @@ from oejail.cells.model import (
 )
 from oejail.cells.regions import ivshmem_regions
 from oejail.cells.sizes import format_size
+from oejail.text import harmless
 
 MAX_ALIGNED = 2000
 """Entries of a table that are aligned; beyond, they are compared one by one in their order."""
@@ -40,7 +41,7 @@ class Change:
     def line(self) -> str:
         """Both, on one printable line."""
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return harmless(text, "")
 
 
 def diff(old: Cell | RootCell, new: Cell | RootCell) -> list[Change]:

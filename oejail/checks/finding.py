@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from oejail.text import harmless
+
 ERROR = "error"
 WARNING = "warning"
 INFORMATION = "information"
@@ -38,7 +40,7 @@ class Finding:
         text = f"{self.severity}: {self.where}: {self.message} [{self.rule}]"
         if self.waived:
             text += f" (waived: {self.waived})"
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return harmless(text, "")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; `waived` only where it is."""

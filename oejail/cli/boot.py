@@ -91,7 +91,7 @@ def _of_project() -> Path:
     from oejail import project as projects
 
     project = projects.load()
-    return project.dist_dir / f"{project.name}-{project.config.release}.tar.zst"
+    return project.bundle
 
 
 class _Shown:

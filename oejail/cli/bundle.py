@@ -43,7 +43,7 @@ def command(
                 project.config.release,
             )
             waive, sample = project.config.waive, project.is_sample
-            output = output or project.dist_dir / f"{name}-{release}.tar.zst"
+            output = output or project.bundle
         else:
             name, release = f"oejail-{read_index(out).platform}", "0"
             waive, sample = {}, False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oejail.cli.output import emit, emit_json, emit_table
+from oejail.text import harmless
 
 if TYPE_CHECKING:
     from oejail.bundle import BundleView
@@ -63,7 +64,4 @@ def _show(view: BundleView) -> None:
 
 def _printable(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """A manifest is data of others: no control characters reach the terminal."""
-    return [
-        tuple("".join(c if c.isprintable() else repr(c)[1:-1] for c in text) for text in row)
-        for row in rows
-    ]
+    return [tuple(harmless(text, "") for text in row) for row in rows]

@@ -23,6 +23,11 @@ class Project:
     platform: Platform
 
     @property
+    def bundle(self) -> Path:
+        """Where the bundle goes."""
+        return self.dist_dir / f"{self.name}-{self.config.release}.tar.zst"
+
+    @property
     def name(self) -> str:
         """What the bundle is called."""
         return self.config.name or f"oejail-{self.platform.name}"

@@ -27,10 +27,10 @@ from oejail.workspace.conf import (
     value_words,
     without_inline,
 )
+from oejail.workspace.model import CONTAINER_SRC
 
 LIMIT = 64 * 1024
 """Bytes of a bblayers.conf; real ones have some 2000."""
-CONTAINER_SRC = "/usr1/openeuler/src"
 
 # One of the first few is good, but for files that were made to have none.
 _MAX_WAYS = 40

@@ -17,6 +17,7 @@ from oejail.checks.memmap.model import (
     Claim,
     MemoryMap,
 )
+from oejail.text import harmless
 
 _AXIS = 250
 """Where the columns begin; addresses and sizes stand left of it. All lengths in pixels."""
@@ -247,5 +248,5 @@ def _cut(text: str, limit: int) -> str:
 
 def _text(text: str) -> str:
     """XML text: what XML cannot hold is written as an escape."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    shown = harmless(text, "")
     return escape(shown)

@@ -18,6 +18,7 @@ from oejail.checks.memmap.model import (
     Claim,
     MemoryMap,
 )
+from oejail.text import harmless
 
 _MARKS = {HYPERVISOR: "▓", LINUX: "█", ROOT: "│", RAM: "█", SHARED: "▒", DEVICE: "░"}
 _ASCII = {HYPERVISOR: "@", LINUX: "#", ROOT: "|", RAM: "#", SHARED: "=", DEVICE: "."}
@@ -105,4 +106,4 @@ def _shown(
 
 
 def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return harmless(text, "")
