@@ -91,10 +91,7 @@ def up(root: Path, options: Options) -> Path | None:
     run = Run(root, options)
     stages = _chosen(options, run.state)
     engine = options.engine or run.values["engine"]
-    if "build" in stages and engine == "container":
-        from oejail.engine import require_engine
-
-        require_engine(engine)  # before gigabytes of sources are fetched for it
+    remote = "build" in stages and engine == "container"
     run.state.ask_git()
     for stage in STAGES:
         if stage not in stages:
@@ -103,6 +100,11 @@ def up(root: Path, options: Options) -> Path | None:
         if reason is None:
             logger.info("%-9s up to date", stage)
             continue
+        if remote and STAGES.index(stage) <= STAGES.index("build"):
+            from oejail.engine import require_engine
+
+            require_engine(run.workspace)  # before gigabytes of sources are fetched for it
+            remote = False
         # A first run needs no reasons: what each stage did is line enough.
         logger.log(DEBUG if reason == NOT_DONE else INFO, "%-9s %s", stage, reason)
         run.state.begin(stage)

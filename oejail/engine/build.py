@@ -13,10 +13,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from oejail import files, jsonfile, log, oebuild, process
-from oejail.engine import diagnose, events, holder, progress
+from oejail import containers, files, jsonfile, log, oebuild, process
+from oejail.engine import container, diagnose, events, holder, progress
 from oejail.engine.model import BuildResult, Failure
 from oejail.engine.text import printable
 from oejail.engine.track import Track
@@ -104,20 +105,20 @@ def last_build(project: Project) -> BuildResult | None:
         return None
 
 
-def require_engine(name: str) -> None:
-    """Raise UsageFault for an engine that this version does not have."""
-    if name != "host":
-        raise UsageFault(
-            f"engine {name}: this version runs BitBake on the host only",
-            hint="--engine host, or engine: host in oejail.yaml",
-        )
+def require_engine(ws: Workspace) -> None:
+    """Raise PrerequisiteMissing unless the engine of `ws` can be reached, before all long work."""
+    if ws.engine == "container":
+        container.require_user(ws)
+        with containers.connect(ws.identity):
+            pass
 
 
 def require_build_dir(ws: Workspace) -> None:
-    """Raise unless BitBake can start: a build directory, the host engine, no other BitBake."""
-    require_engine(ws.engine)
+    """Raise unless BitBake can start: a build directory, and no other BitBake."""
     if not ws.compile_yaml.is_file():
         raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint="oejail generate")
+    if ws.engine == "container":
+        container.completed(ws)
     other = holder.holder(ws.build_dir)
     if other is not None:
         end = f"end it (kill {other.pid})" if other.pid else "end it"
@@ -142,6 +143,8 @@ def run_bitbake(
     """
     require_build_dir(ws)
     quoted = ["'" + word.replace("'", "'\"'\"'") + "'" for word in words]
+    if ws.engine == "container":
+        return container.run(ws, ["bitbake", *quoted], reader=reader, tick=tick)
     return oebuild.run(
         ws.build_dir,
         ["bitbake", *quoted],
@@ -201,13 +204,13 @@ class _Run:
 
                 def follow() -> None:
                     for event in tail.events():
-                        self.track.feed(event)
+                        self.track.feed(_on_host(event, self.ws))
                     shown.show(self.track)
 
                 for _ in range(_ATTEMPTS):
                     ended = run_bitbake(self.ws, self.targets, reader=_note, tick=follow)
                     for event in tail.events(_rest(path)):
-                        self.track.feed(event)
+                        self.track.feed(_on_host(event, self.ws))
                     shown.show(self.track)
                     if ended.returncode <= 0 or not diagnose.silent(self.track, ended.stdout):
                         break
@@ -262,6 +265,18 @@ def as_json(result: BuildResult) -> dict[str, object]:
 
     values = dataclasses.asdict(result)
     return {"schema_version": values.pop("schema_version"), **values, "log": str(result.log)}
+
+
+def _on_host(event: events.Event, ws: Workspace) -> events.Event:
+    """`event` with paths of this machine; in a container BitBake sees others."""
+    if ws.engine == "host" or not (event.file or event.logfile or event.error):
+        return event
+    return replace(
+        event,
+        file=ws.on_host(event.file),
+        logfile=ws.on_host(event.logfile),
+        error=ws.on_host(event.error),
+    )
 
 
 def _note(_stream: str, line: str) -> None:

@@ -63,7 +63,7 @@ def parts(text: str, path: str = "compile.yaml") -> tuple[tuple[str, ...], tuple
 
     Raises ConfigError when it is no YAML, or `layers` no list of texts.
     """
-    data = _plain(text, path) if text else {}
+    data = plain(text, path) if text else {}
     layers = data.get("layers") or []
     if not isinstance(layers, list):
         raise ConfigError(f"{path}: layers: not a list, but {type(layers).__name__}")
@@ -76,8 +76,11 @@ def parts(text: str, path: str = "compile.yaml") -> tuple[tuple[str, ...], tuple
     return tuple(layers), statements(conf or "")
 
 
-def _plain(text: str, path: str) -> dict[str, Any]:
-    """The file as plain values; aliases stay shared, so a bomb of them is no larger in memory."""
+def plain(text: str, path: str) -> dict[str, Any]:
+    """The file as plain values; aliases stay shared, so a bomb of them is no larger in memory.
+
+    Raises ConfigError when it is no mapping in YAML.
+    """
     import yaml
 
     try:
@@ -102,6 +105,7 @@ def _yaml() -> Any:
 
 
 def load(text: str) -> Any:
+    """The file as ruamel.yaml has it, with comments. Raises ConfigError when it is no mapping."""
     from ruamel.yaml.error import YAMLError
 
     try:
@@ -120,6 +124,11 @@ def changed(text: str, changes: dict[str, Any]) -> str:
     data = load(text)
     for key, value in changes.items():
         data[key] = LiteralScalarString(value) if isinstance(value, str) else value
+    return dumped(data)
+
+
+def dumped(data: Any) -> str:
+    """What `load` returned, as text again."""
     out = io.StringIO()
     _yaml().dump(data, out)
     return out.getvalue()
@@ -159,7 +168,7 @@ def with_layers(text: str, layers: Sequence[str]) -> str:
     if parts(text)[0] == tuple(layers):
         return text
     spliced = _spliced(text, layers)
-    if spliced is not None and _plain(spliced, "") == {**_plain(text, ""), "layers": [*layers]}:
+    if spliced is not None and plain(spliced, "") == {**plain(text, ""), "layers": [*layers]}:
         return spliced
     return changed(text, {"layers": list(layers)})
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from oejail import files, oebuild
 from oejail.errors import ConfigError, UsageFault
 from oejail.log import logger
-from oejail.workspace import features, sources
+from oejail.workspace import dockerparam, features, sources
 from oejail.workspace.compileyaml import carry_over, edit, follow, parts, statements
 from oejail.workspace.features import Offer
 from oejail.workspace.model import Outcome, Workspace
@@ -58,6 +58,8 @@ class _Record:
     """As oebuild generated them; empty when somebody else made compile.yaml."""
     own: tuple[str, ...] = ()
     """Statements of local.conf that oejail added."""
+    docker: tuple[str, ...] = ()
+    """Image, parameters, command and volumes of the container, as oebuild generated them."""
 
 
 def ensure_generated(ws: Workspace) -> Outcome:
@@ -84,6 +86,7 @@ def ensure_generated(ws: Workspace) -> Outcome:
     done = []
     reason = _why_generate(ws, offer, recipe, kept)
     old = _text(ws.compile_yaml)
+    docker = record.docker
     if reason is None:
         layers, conf, text = record.layers, record.local_conf, old
     else:
@@ -91,12 +94,16 @@ def ensure_generated(ws: Workspace) -> Outcome:
         fresh = _generate(ws, offer, recipe)
         layers, conf = parts(fresh)
         text = carry_over(old, fresh, known=(*record.layers, *record.local_conf, *record.own))
+        text = dockerparam.carry_over(old, text, _docker(docker))
+        docker = _docker_words(fresh)
         done.append(f"generated {ws.build_dir.name}/compile.yaml: {reason}")
     own = _own_lines(ws, offer, chosen, edit(text, drop=record.own))
     text = edit(text, drop=record.own, add=own)
+    if ws.engine == "container":
+        text = dockerparam.complete(text, ws, _tools(ws, own))
     if text != old:
         # In this order, so that the next run finishes what a kill leaves half done.
-        _write_record(ws, _Record(None, record.layers, record.local_conf, record.own))
+        _write_record(ws, replace(record, recipe=None))
         (old_layers, old_conf), (new_layers, new_conf) = parts(old), parts(text)
         _follow_in_conf(ws, old_conf, new_conf)
         if (ws.build_dir / "conf" / "bblayers.conf").exists():
@@ -110,8 +117,8 @@ def ensure_generated(ws: Workspace) -> Outcome:
         files.make_directory(ws.build_dir)
         files.atomic_write(ws.compile_yaml, text, mode=0o600)
         if reason is None:
-            done.append("brought the lines for local.conf up to date")
-    if (now := _Record(recipe, layers, conf, own)) != kept:
+            done.append("brought what oejail adds to it up to date")
+    if (now := _Record(recipe, layers, conf, own, docker)) != kept:
         _write_record(ws, now)
     if (fetched := _ensure_repositories(ws)) is not None:
         done.append(fetched)
@@ -148,8 +155,34 @@ def _own_lines(ws: Workspace, offer: Offer, chosen: Sequence[str], others: str) 
     if ws.tree == "sample":
         from oejail.workspace import sample
 
-        lines += sample.local_conf_lines()
+        lines += sample.local_conf_lines(sample.compiler_for(ws, _image(others)))
     return statements("\n".join((*lines, *declared)))
+
+
+def _image(text: str) -> str:
+    """The image that a compile.yaml names; empty without one."""
+    param = dockerparam.read(text)
+    return param.image if param else ""
+
+
+def _tools(ws: Workspace, own: Sequence[str]) -> list[tuple[str, str]]:
+    """Directories of this machine that the container is to see, and their names there."""
+    if ws.tree != "sample":
+        return []
+    from oejail.workspace import sample
+
+    return sample.mounts("zig" if any(dockerparam.TOOLS in line for line in own) else "gcc")
+
+
+def _docker_words(text: str) -> tuple[str, ...]:
+    param = dockerparam.read(text)
+    return (param.image, param.parameters, param.command, *param.volumns) if param else ()
+
+
+def _docker(words: tuple[str, ...]) -> dockerparam.DockerParam | None:
+    if len(words) < 3:
+        return None
+    return dockerparam.DockerParam(words[0], words[1], words[3:], words[2])
 
 
 def _why_generate(
@@ -319,7 +352,8 @@ def _read_record(ws: Workspace) -> _Record | None:
         recipe = raw["recipe"]
         if recipe is not None:
             recipe = _Recipe(**{**recipe, "features": tuple(recipe["features"])})
-        return _Record(recipe, *(tuple(raw[k]) for k in ("layers", "local_conf", "own")))
+        raw.setdefault("docker", ())
+        return _Record(recipe, *(tuple(raw[k]) for k in ("layers", "local_conf", "own", "docker")))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, ConfigError):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,21 @@ class Workspace:
             if self.engine == "container"
             else str(self.build_dir)
         )
+
+    def on_host(self, text: str) -> str:
+        """`text` (a path, a line of output) with the container's paths of src/ and the build
+        directory replaced by the host's: the one place where that is done.
+        """
+        if self.engine != "container" or "/openeuler" not in text:
+            return text
+        for there, here in (
+            (self.src_as_built, str(self.src)),
+            (self.build_dir_as_built, str(self.build_dir)),
+        ):
+            # Whole names only: …/build/a is no part of …/build/ab.
+            pattern = rf"(?<![\w./-]){re.escape(there)}(?![\w-]|\.\w)"
+            text = re.sub(pattern, here.replace("\\", r"\\"), text)
+        return text
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,22 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from oejail import cells, files, platforms, process
+from oejail import cells, containers, files, platforms, process
 from oejail.errors import PrerequisiteMissing
 from oejail.log import logger
 from oejail.process import SELF, Identity
 from oejail.resources import data_dir
-from oejail.workspace import inmate
+from oejail.workspace import image, inmate
+from oejail.workspace.dockerparam import TOOLS
 from oejail.workspace.inmate import Inmate
-from oejail.workspace.model import Outcome
+from oejail.workspace.model import Outcome, Workspace
 
 POKY = "yocto-poky"
 META = "yocto-meta-openeuler"
@@ -38,6 +40,8 @@ _EXTRAS = "pipx install 'oejail[sample,cross]'"
 _COMMIT_MARK = "##YOCTO_POKY_COMMIT##"
 _STATE = "oejail-sample.json"
 """In .git: the digest of what was laid out, and its commit."""
+
+_ASK_GCC = "command -v aarch64-linux-gnu-ld >/dev/null && aarch64-linux-gnu-gcc -dumpfullversion"
 
 _LIBRARY = "bitbake/lib/bb"
 _PROGRAMS = ("bitbake/bin/", "scripts/")
@@ -148,6 +152,36 @@ def find_zig() -> CrossCompiler | None:
     if not os.access(zig, os.X_OK):
         return None
     return CrossCompiler("zig", importlib.metadata.version("ziglang"), zig)
+
+
+def compiler_for(ws: Workspace, image_name: str) -> CrossCompiler:
+    """What compiles in `ws`: on the host this machine's; in a container this machine's zig, a
+    static program that is mounted there, else the gcc of the image.
+
+    Raises PrerequisiteMissing where there is neither.
+    """
+    if ws.engine == "host":
+        return cross_compiler()
+    zig = find_zig()
+    if zig is not None:
+        return replace(zig, program=Path(TOOLS, "zig", zig.program.name))
+    with containers.connect(ws.identity) as client:
+        image.ensure(client, image_name)
+        version = image.run(client, image_name, ["sh", "-c", _ASK_GCC])
+    if version is None or re.fullmatch(r"[0-9.]+", version) is None:
+        raise PrerequisiteMissing(
+            f"cross compiler: neither aarch64-linux-gnu-gcc in the image {image_name} nor the "
+            "Python package ziglang on this machine",
+            hint=_EXTRAS,
+        )
+    return CrossCompiler("gcc", version, Path("/usr/bin/aarch64-linux-gnu-gcc"))
+
+
+def mounts(compiler: str) -> list[tuple[str, str]]:
+    """Directories of this machine that a container needs for a compiler, `compiler_for`'s kind, and
+    their names there."""
+    zig = find_zig() if compiler == "zig" else None
+    return [] if zig is None else [(str(zig.program.parent), "zig")]
 
 
 def local_conf_lines(compiler: CrossCompiler | None = None) -> list[str]:

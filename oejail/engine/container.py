@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: MIT
+"""BitBake in oebuild's container.
+
+oebuild makes the container, or starts the one that `.env` in the build directory names, and runs
+BitBake in it; its exit status says whether anything reached stderr. What happened is told by files
+that the container writes in the build directory, which it sees: BitBake's events, and below
+RUN_DIR the output with BitBake's exit status in it (container.bash).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from oejail import containers, files, oebuild
+from oejail.engine.text import printable
+from oejail.errors import ConfigError, Interrupted, OejailError, PrerequisiteMissing
+from oejail.log import logger
+from oejail.process import Reader, Result
+from oejail.workspace import dockerparam, image
+from oejail.workspace.dockerparam import BUILD_LABEL, CONFIG_LABEL, HOOK, RUN_DIR
+from oejail.workspace.model import Workspace
+
+ENV_FILE = ".env"
+"""oebuild's, in the build directory: the short id of its container, as YAML."""
+USER = "openeuler"
+BASH_MARK = "###!!!###"
+"""At the end of each line that oebuild puts into the container's .bashrc."""
+BASHRC = f"/home/{USER}/.bashrc"
+
+_ENDED = re.compile(r"oejail: bitbake ended with status (\d{1,3})")
+_KEEP = 10_000  # lines of output that a Result holds, as process.run has it
+_BEAT = 1.0  # seconds between two touches of the file that says that oejail lives
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that was made for a build directory."""
+
+    id: str
+    """As short as `docker ps` shows it."""
+    running: bool
+    image: str
+    config: str
+    """Digest of the docker_param that it was made from; empty when oejail did not label it."""
+
+
+def find(ws: Workspace) -> Container | None:
+    """The container of the build directory, by its label; None when there is none.
+
+    Raises PrerequisiteMissing when the daemon cannot be asked.
+    """
+    with containers.connect() as client:
+        found = _labelled(client, ws.build_dir)
+    named = _named(ws)
+    found.sort(key=lambda one: one.id != named)
+    return found[0] if found else None
+
+
+def stop(ws: Workspace) -> None:
+    """End all that runs in the build directory's container; the container itself stays.
+
+    Raises PrerequisiteMissing when the daemon cannot be asked.
+    """
+    with containers.connect() as client:
+        for one in _labelled(client, ws.build_dir):
+            if one.running:
+                _kill(client, one)
+
+
+def remove(build_dir: Path) -> list[str]:
+    """Remove the containers that were made for a build directory; their ids.
+
+    Raises PrerequisiteMissing when the daemon cannot be asked.
+    """
+    with containers.connect() as client:
+        found = _labelled(client, build_dir)
+        for one in found:
+            _remove(client, one)
+    return [one.id for one in found]
+
+
+def prepare(ws: Workspace) -> None:
+    """See to it that oebuild can start: daemon, image, and no container of another docker_param.
+
+    Raises PrerequisiteMissing (daemon, permission, image, user), ConfigError (compile.yaml).
+    """
+    require_user(ws)
+    param = completed(ws)
+    with containers.connect(ws.identity) as client:
+        image.ensure(client, param.image)
+        wanted = _config(param)
+        known = _named(ws)
+        for one in _labelled(client, ws.build_dir):
+            if one.id != known or one.config != wanted:
+                logger.info("container %s was made for other settings: removed", one.id)
+                _remove(client, one)
+        if known and not any(one.id == known for one in _labelled(client, ws.build_dir)):
+            # Gone, or somebody else's, which stays as it is: oebuild makes a new one.
+            files.atomic_write(ws.build_dir / ENV_FILE, b"")
+        _clean_bashrc(client, ws)
+    _lay_out(ws)
+
+
+def require_user(ws: Workspace) -> None:
+    """Raise PrerequisiteMissing when nobody is there whose ids the container's user can have."""
+    if ws.identity.kind == "userns":
+        raise PrerequisiteMissing(
+            "oebuild refuses root, and no container can be built in from a user namespace",
+            hint="useradd --create-home oejail-build, add it to the group of the daemon's socket, "
+            "then --build-user oejail-build",
+        )
+
+
+def run(
+    ws: Workspace,
+    words: Sequence[str],
+    *,
+    reader: Reader | None = None,
+    tick: Callable[[], None] | None = None,
+) -> Result:
+    """`oebuild WORDS` in the build directory, with what was said in the container.
+
+    The lines are those of the output file, with paths of the host; the exit status is BitBake's
+    own, or, where it did not start, one that is not 0. Nothing runs in the container afterwards.
+    """
+    prepare(ws)
+    kept: list[str] = []
+
+    def take(line: str) -> None:
+        kept.append(line)
+        del kept[:-_KEEP]
+        if reader is not None:
+            reader("stdout", line)
+
+    with _Watch(ws) as watch:
+
+        def follow() -> None:
+            watch.beat()
+            for line in watch.lines():
+                take(ws.on_host(line))
+            if tick is not None:
+                tick()
+
+        try:
+            result = oebuild.run(
+                ws.build_dir,
+                words,
+                prefix=ws.oebuild,
+                identity=ws.identity,
+                reader=lambda _, line: take(ws.on_host(line)),
+                tick=follow,
+            )
+        except Interrupted:
+            stop(ws)
+            raise
+        for line in watch.lines(last=True):
+            take(ws.on_host(line))
+    take_down(ws, take)
+    ended = [match for line in kept if (match := _ENDED.fullmatch(line))]
+    status = int(ended[-1][1]) if ended else result.returncode or 1
+    return replace(result, returncode=status, stdout=tuple(kept), stderr=())
+
+
+def take_down(ws: Workspace, say: Callable[[str], None]) -> None:
+    """After a run: the container is clean and stopped; what is wrong with it is said."""
+    try:
+        with containers.connect() as client:
+            found = [one for one in _labelled(client, ws.build_dir) if one.id == _named(ws)]
+            if not found:
+                say(f"ERROR: oejail: the container {_named(ws) or ''} is gone")
+            elif not found[0].running:
+                say(f"ERROR: oejail: the container {found[0].id} was stopped during the build")
+            for one in found:
+                if one.running:
+                    _say_user(client, ws, one, say)
+                _clean_bashrc(client, ws)
+                _kill(client, one)
+    except OejailError as error:
+        say(f"ERROR: oejail: the container daemon is gone: {error.message}")
+
+
+class _Watch:
+    """The files that a run and its container share: `alive` is touched, `output` followed."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.directory = ws.build_dir / RUN_DIR
+        self.output = -1
+        self.offset = 0
+        self.rest = b""
+        self.beaten = 0.0
+        owner = files.owner_to_keep(self.directory)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self.alive = os.open(self.directory / "alive", flags, 0o644)
+        if owner is not None:
+            os.fchown(self.alive, *owner)
+        self.beat()
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # From here on a bash of the container is none of this run.
+        with contextlib.suppress(OSError):
+            (self.directory / "alive").unlink()
+        for descriptor in (self.alive, self.output):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if now - self.beaten >= _BEAT:
+            self.beaten = now
+            os.utime(self.alive)
+
+    def lines(self, *, last: bool = False) -> list[str]:
+        """The lines that have come since the last call; with `last` an unfinished one as well."""
+        if self.output < 0 and not self._open():
+            return []
+        found: list[bytes] = []
+        while data := os.pread(self.output, 1 << 18, self.offset):
+            self.offset += len(data)
+            *whole, self.rest = (self.rest + data).split(b"\n")
+            found += whole
+            if not last and len(found) > _KEEP:
+                break
+        if len(self.rest) > 1 << 16 or (last and self.rest):
+            found.append(self.rest)
+            self.rest = b""
+        return [line[: 1 << 16].decode("utf-8", "replace").rstrip("\r") for line in found]
+
+    def _open(self) -> bool:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.directory / "output", flags)
+        except OSError:
+            return False
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return False
+        self.output = descriptor
+        return True
+
+
+def _lay_out(ws: Workspace) -> None:
+    """The directory that oejail and the container share, with the hook and without old output."""
+    directory = ws.build_dir / RUN_DIR
+    if directory.is_symlink():
+        raise ConfigError(f"{directory}: a link, where oejail's own directory belongs")
+    files.make_directory(directory)
+    hook = Path(__file__).with_name("container.bash").read_bytes()
+    files.atomic_write(ws.build_dir / HOOK, hook, mode=0o644)
+    for name in ("output", "alive"):
+        with contextlib.suppress(FileNotFoundError):
+            (directory / name).unlink()
+
+
+def completed(ws: Workspace) -> dockerparam.DockerParam:
+    """docker_param of compile.yaml. Raises ConfigError when it lacks oejail's part."""
+    param = image.docker_param(ws)
+    if CONFIG_LABEL not in param.parameters:
+        raise ConfigError(
+            f"{ws.compile_yaml}: docker_param.parameters lacks oejail's labels",
+            hint="oejail generate",
+        )
+    return param
+
+
+def _config(param: dockerparam.DockerParam) -> str:
+    match = re.search(rf"{re.escape(CONFIG_LABEL)}=(\S+)", param.parameters)
+    return match[1] if match else ""
+
+
+def _labelled(client: Any, build_dir: Path) -> list[Container]:
+    """The containers that bear the build directory's label."""
+    chosen = {"label": f"{BUILD_LABEL}={build_dir}"}
+    # Of each only what the list says: one that is removed meanwhile is no error.
+    return [
+        Container(
+            str(one["Id"])[:12],
+            one.get("State") == "running",
+            str(one.get("Image", "")),
+            str((one.get("Labels") or {}).get(CONFIG_LABEL, "")),
+        )
+        for one in client.api.containers(all=True, filters=chosen)
+    ]
+
+
+def _named(ws: Workspace) -> str:
+    """The short id in oebuild's `.env`; empty without one."""
+    try:
+        text = files.read_limited(ws.build_dir / ENV_FILE, 4096).decode("utf-8", "replace")
+    except (OSError, ConfigError):
+        return ""
+    match = re.search(r"short_id: *['\"]?([0-9a-f]{6,64})", text)
+    return match[1][:12] if match else ""
+
+
+def _kill(client: Any, one: Container) -> None:
+    """End all processes of a container, at once."""
+    import docker.errors
+
+    with contextlib.suppress(docker.errors.NotFound):
+        found = client.containers.get(one.id)
+        with contextlib.suppress(docker.errors.APIError):  # it is not running any more
+            found.kill()
+        found.wait(timeout=30)
+
+
+def _remove(client: Any, one: Container) -> None:
+    import docker.errors
+
+    with contextlib.suppress(docker.errors.NotFound):
+        client.api.remove_container(one.id, force=True)
+
+
+def _clean_bashrc(client: Any, ws: Workspace) -> None:
+    """Take out of the container's .bashrc what a run of oebuild that failed left in it."""
+    import docker.errors
+
+    known = _named(ws)
+    with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
+        for one in _labelled(client, ws.build_dir):
+            if one.id == known and one.running:
+                found = client.containers.get(one.id)
+                found.exec_run(["sed", "-i", f"/{BASH_MARK}$/d", BASHRC], user="root")
+
+
+def _say_user(client: Any, ws: Workspace, one: Container, say: Callable[[str], None]) -> None:
+    """Say it when the container's user did not get the caller's id: oebuild does not notice."""
+    import docker.errors
+
+    wanted = ws.identity.uid if ws.identity.kind == "user" else os.geteuid()
+    with contextlib.suppress(docker.errors.APIError):
+        got = client.containers.get(one.id).exec_run(["id", "-u", USER]).output.strip()
+        if got.isdigit() and int(got) != wanted:
+            say(
+                f"ERROR: oejail: in the image {printable(one.image)} the user {USER} has the id "
+                f"{int(got)} and cannot be given the caller's, {wanted}: another user has it"
+            )
