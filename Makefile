@@ -31,19 +31,28 @@ demo: setup
 test: setup
 	$(PYTEST) -n 2 --dist worksteal
 
-test-system: setup
+# Daemons are not started here: .ci/run does that, with directories of their own.
+define need_engine
+@[ -n "$$DOCKER_HOST" ] || { echo "make $@: DOCKER_HOST is not set; .ci/run services -- make $@" >&2; exit 2; }
+endef
+
+test-system:
+	$(need_engine)
+	@$(MAKE) --no-print-directory setup
 	$(PYTEST) tests/system
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck .ci/run oejail/artifacts/target/*
+	$(BIN)/shellcheck -x .ci/run .ci/engines oejail/artifacts/target/*
 
 bench: setup
 	@status=0; for file in benchmarks/bench_*.py; do $(BIN)/python $$file || status=1; done; exit $$status
 
-soak: setup
+soak:
+	$(need_engine)
+	@$(MAKE) --no-print-directory setup
 	$(PYTEST) --timeout 7200 tests/soak
 
 picture: setup
