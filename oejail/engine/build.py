@@ -32,9 +32,8 @@ RECORD = "last-build.json"
 """In the project's state directory: the last build's BuildResult."""
 _MAX_RECORD = 4 << 20
 
-_ATTEMPTS = 3
-"""BitBake's front end (2.19) takes what its server has to say of a broken configuration only if it
-comes at once, else it ends without a word. It is then asked again; that costs a second or two."""
+_ATTEMPTS = 2
+"""Where BitBake ended without a word, it is asked again: what kept it may have gone."""
 
 _CUT_SHORT = re.compile(r"marshal data too short|\bpyshtables\b")
 """What Python says of a .pyc that is not whole, and of the tables that BitBake's parser writes."""

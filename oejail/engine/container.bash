@@ -12,6 +12,11 @@ if oejail_age=$(($(date +%s) - $(stat -c %Y -- "$oejail_dir/alive" 2>/dev/null |
         echo "oejail: bitbake starts"
         command bitbake "$@"
         oejail_status=$?
+        # Without an event its configuration may be broken, of which it need not have said a word.
+        if [ "$oejail_status" = 1 ] && [ ! -s oejail-events.jsonl ]; then
+            echo "oejail: its configuration, parsed once more"
+            python3 -- "$oejail_dir/configuration.py" "$(type -P bitbake)"
+        fi
         echo "oejail: bitbake ended with status $oejail_status"
         return "$oejail_status"
     }

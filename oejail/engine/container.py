@@ -257,6 +257,8 @@ def _lay_out(ws: Workspace) -> None:
     files.make_directory(directory)
     hook = Path(__file__).with_name("container.bash").read_bytes()
     files.atomic_write(ws.build_dir / HOOK, hook, mode=0o644)
+    ask = Path(__file__).with_name("configuration.py").read_bytes()
+    files.atomic_write(directory / "configuration.py", ask, mode=0o644)
     for name in ("output", "alive"):
         with contextlib.suppress(FileNotFoundError):
             (directory / name).unlink()

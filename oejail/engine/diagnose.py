@@ -25,6 +25,9 @@ _TAIL = 500
 _MAX_LOG = 64 << 20
 _MAX_SHOWN = 5
 
+ASKED = "oejail: its configuration, parsed once more"
+"""The line that build.bash and container.bash put before what configuration.py says."""
+
 LOG_NAME = re.compile(r"log\.do_[A-Za-z0-9_-]+(?:\.\d+)?")
 
 _ERROR = re.compile(
@@ -61,7 +64,7 @@ def diagnose(
     """
     if track.failures:
         return tuple(_task(failure, output, owner) for failure in track.failures)
-    lines, rest = scan(output)
+    lines, rest = scan(_configuration(output))
     known = [_no_provider(event.item, event.reasons) for event in track.no_providers]
     found = causes.find("\n".join([*known, *lines])) or causes.find("\n".join(rest))
     if found is None:
@@ -71,6 +74,18 @@ def diagnose(
     if matches and found.id == "no-provider":
         hint = f"did you mean {', '.join(matches[:3])}?"
     return (Failure("", "", "", str(log), lines, found.text, hint, found.id),)
+
+
+def _configuration(output: Sequence[str]) -> Sequence[str]:
+    """Of `output` what configuration.py found, which is complete; all of it when that is nothing.
+
+    Of what its server says of a broken configuration BitBake's front end may lose any part.
+    """
+    if ASKED in output:
+        asked = output[output.index(ASKED) + 1 :]
+        if any(line.startswith("ERROR: ") for line in asked):
+            return asked
+    return output
 
 
 def _no_provider(item: str, reasons: Sequence[str]) -> str:
