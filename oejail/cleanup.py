@@ -10,7 +10,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from oejail.errors import UsageFault
+from oejail.engine import container
+from oejail.engine.container import Container
+from oejail.errors import PrerequisiteMissing, UsageFault
 from oejail.files import remove_tree
 from oejail.project import Project
 from oejail.state import DIRTY, git_facts
@@ -23,6 +25,7 @@ class Plan:
 
     remove: tuple[Path, ...]
     keep: tuple[str, ...] = ()
+    containers: tuple[Container, ...] = ()
 
 
 def plan(project: Project, ws: Workspace, everything: bool) -> Plan:
@@ -43,7 +46,14 @@ def plan(project: Project, ws: Workspace, everything: bool) -> Plan:
         ours.append(project.state_dir)  # last: the lock that is held lies in it
     else:
         ours.append(project.state_dir / "state.json")
-    return Plan(tuple(path for path in ours if os.path.lexists(path)), tuple(keep))
+    found: list[Container] = []
+    try:
+        found = container.of_workspace(ws.root)
+    except PrerequisiteMissing as error:
+        keep.append(f"the containers of {ws.root}: {error.message}")
+    if not everything:
+        found = [one for one in found if one.build_dir == str(ws.build_dir)]
+    return Plan(tuple(path for path in ours if os.path.lexists(path)), tuple(keep), tuple(found))
 
 
 def changed_repositories(ws: Workspace) -> list[Path]:
@@ -68,5 +78,7 @@ def clean(ws: Workspace, chosen: Plan, force: bool) -> None:
                 f"{ws.src}: {names} has local changes, which would be lost",
                 hint="commit and push them, or oejail clean --all --force",
             )
+    if chosen.containers:
+        container.remove(chosen.containers)
     for path in chosen.remove:
         remove_tree(path)

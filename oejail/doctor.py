@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from oejail import oebuild, process
-from oejail.errors import ConfigError, PrerequisiteMissing, UsageFault
+from oejail.errors import ConfigError, OejailError, PrerequisiteMissing, UsageFault
 from oejail.log import redact
 
 GIB = 1 << 30
@@ -91,25 +91,61 @@ def _oebuild(directory: Path) -> Line:
 
 
 def _container(_: Path) -> Line:
-    for program in ("docker", "podman"):
-        found = _version(program, "--version")
-        if found is None:
-            continue
-        try:
-            alive = process.run([program, "info"], timeout=20, check=False)
-        except (PrerequisiteMissing, UsageFault):
-            continue
-        if alive.ok:
-            return Line("containers", "ok", found)
-        last = next((line for line in reversed(alive.stderr) if line.strip()), "no answer")
+    """The daemon of containers: there, permitted, with room for images."""
+    from oejail import containers
+    from oejail.workspace import image
+
+    if os.environ.get("DOCKER_CONTEXT"):
         return Line(
             "containers",
             "note",
-            f"{found}, but its daemon does not answer: {last.strip()}",
-            "start it, or point DOCKER_HOST at one; the host engine needs none",
+            "DOCKER_CONTEXT is set, which oebuild does not know: it would use another daemon",
+            "set DOCKER_HOST to that context's address",
         )
-    fix = "apt-get install docker.io; the host engine needs none"
-    return Line("containers", "note", "neither docker nor podman on PATH", fix)
+    try:
+        with containers.connect(timeout=20) as client:
+            version = client.version()
+            names = [str(part.get("Name", "")) for part in version.get("Components") or ()]
+            detail = (
+                f"{(names or ['Docker'])[0]} {version.get('Version')} at {containers.address()}"
+            )
+            room = image.room(client)
+            if room is not None:
+                detail += f", {room[1] / GIB:.1f} GiB free in {room[0]}"
+            if room is not None and room[1] < image.USUAL:
+                wanted = f"openEuler's image takes some {image.USUAL // GIB} GiB"
+                return Line("containers", "note", f"{detail}; {wanted}", "docker system prune")
+            return Line("containers", "ok", detail)
+    except PrerequisiteMissing as error:
+        return Line("containers", "note", error.message, error.hint or "")
+
+
+def _image(directory: Path) -> Line:
+    """The image of the project in `directory`, when it is built in a container."""
+    from oejail import project
+    from oejail.workspace import image
+    from oejail.workspace.workspace import open_workspace
+
+    try:
+        ws = open_workspace(project.load(directory))
+        name = image.docker_param(ws).image if ws.engine == "container" else None
+    except OejailError:  # no project here, or one that is not generated yet
+        name = None
+    if name is None:
+        return Line("image", "ok", "none needed here yet")
+    try:
+        found = image.image_identity(ws)
+    except PrerequisiteMissing:
+        return Line("image", "note", f"{name}: the daemon cannot be asked")
+    if found is None:
+        return Line(
+            "image",
+            "note",
+            f"{name}: not there yet; the first build pulls it",
+            f"docker pull {name}",
+        )
+    moves = "; that name moves" if found.moving_tag else ""
+    return Line("image", "ok", f"{name}: {found.digest or found.id}{moves}")
 
 
 def _cross(_: Path) -> Line:
@@ -213,6 +249,7 @@ _CHECKS: tuple[Callable[[Path], Line], ...] = (
     _git,
     _oebuild,
     _container,
+    _image,
     _cross,
     _bitbake,
     _qemu,

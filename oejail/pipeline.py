@@ -364,6 +364,17 @@ def summary(findings: Iterable[Finding]) -> str:
     return ", ".join(f"{n} of severity {s}" for s, n in counts.items()) or "no finding"
 
 
+def _containers(workspace: Path) -> list[str]:
+    """The containers of the workspace's builds, or why the daemon cannot be asked for them."""
+    from oejail.engine import container
+    from oejail.errors import PrerequisiteMissing
+
+    try:
+        return [str(one) for one in container.of_workspace(workspace)]
+    except PrerequisiteMissing as error:
+        return [error.message]
+
+
 def status(project: Project) -> dict[str, Any]:
     """Where `project` stands, as plain values: nothing is changed."""
     run = Run(project.root, Options())
@@ -377,5 +388,6 @@ def status(project: Project) -> dict[str, Any]:
         "workspace": str(workspace) if workspace.is_dir() else None,
         "bundle": str(bundle) if bundle.is_file() else None,
         "holder": project.lock("status").holder(),
+        "containers": _containers(workspace),
         "stages": [{"name": name, "stale": run.stale(name)} for name in STAGES],
     }

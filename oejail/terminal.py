@@ -34,11 +34,7 @@ def run(
     What it leaves running is ended two seconds later. Raises UsageFault when stdin or stdout is no
     terminal, Interrupted on SIGTERM or SIGHUP (Ctrl-C goes to the program).
     """
-    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
-        raise UsageFault(
-            f"{Path(argv[0]).name}: stdin and stdout are not a terminal",
-            hint="run it in a terminal, or use `oejail bitbake -- ARGS`",
-        )
+    require(Path(argv[0]).name)
     stdin, stdout = sys.stdin.fileno(), sys.stdout.fileno()
     master, slave = os.openpty()
     try:
@@ -62,6 +58,15 @@ def run(
         os.close(master)
         if slave >= 0:
             os.close(slave)
+
+
+def require(what: str = "bash") -> None:
+    """Raise UsageFault, in the name of `what`, when stdin or stdout is no terminal."""
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        raise UsageFault(
+            f"{what}: stdin and stdout are not a terminal",
+            hint="run it in a terminal, or use `oejail bitbake -- ARGS`",
+        )
 
 
 def _copy(stdin: int, stdout: int, master: int, control: int) -> None:

@@ -107,7 +107,7 @@ def _tmp_dir(root: Path) -> str | None:
             if match is not None:
                 value, place = match["path"], f"{conf}:{number}"
         if value is not None:
-            value = value.replace("${TOPDIR}", str(root))
+            value = _on_host(value.replace("${TOPDIR}", str(root)), root)
             if "${" in value:
                 raise ConfigError(f"{place}: TMPDIR {value!r} refers to other variables")
             return value
@@ -117,8 +117,33 @@ def _tmp_dir(root: Path) -> str | None:
 
         found = parse(read_limited(compile_yaml, MIB)).value
         if isinstance(found, dict) and isinstance(found.get("tmp_dir"), str):
-            value = found["tmp_dir"]
+            value = _on_host(found["tmp_dir"], root)
     return value
+
+
+def _on_host(value: str, root: Path) -> str:
+    """TMPDIR on this machine, where `value` is its path in oebuild's container.
+
+    What the container sees of this machine is listed in compile.yaml's docker_param.volumns, one
+    HOST:CONTAINER[:OPTIONS] each; the longest that fits is it.
+    """
+    compile_yaml = root / "compile.yaml"
+    if not value.startswith("/") or not compile_yaml.is_file():
+        return value
+    from oejail.yamltext import parse
+
+    found = parse(read_limited(compile_yaml, MIB)).value
+    param = found.get("docker_param") if isinstance(found, dict) else None
+    volumes = param.get("volumns") if isinstance(param, dict) else None
+    best = ("", "")
+    for volume in volumes if isinstance(volumes, list) else ():
+        here, _, there = str(volume).partition(":")
+        there = there.partition(":")[0].rstrip("/")
+        if f"{value}/".startswith(f"{there}/") and len(there) > len(best[1]):
+            best = (here, there)
+    # The build directory may have been moved or copied since: it is where it is.
+    here = str(root) if best[1] == f"/home/openeuler/build/{Path(best[0]).name}" else best[0]
+    return here + value.removeprefix(best[1]) if best[1] else value
 
 
 def _text(path: Path) -> str:

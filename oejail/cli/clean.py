@@ -19,7 +19,7 @@ def command(
 ) -> None:
     """Remove what oejail made: BitBake's output and the collected files; with --all everything.
 
-    oejail.yaml stays, and so does a workspace or a tree that it names by path. Sources and
+    Containers that builds ran in go too. oejail.yaml stays, and so does a workspace or a tree that it names by path. Sources and
     downloads go with --all only; a source repository with local changes only with --force.
     """
     from oejail import cleanup, project
@@ -35,5 +35,8 @@ def command(
             logger.info("stays: %s", words)
         if not dry_run:
             cleanup.clean(workspace, plan, force)
+        did = "would remove" if dry_run else "removed"
+        for one in plan.containers:
+            emit(f"{did} container {one}")
         for path in plan.remove:
-            emit(f"{'would remove' if dry_run else 'removed'} {path}")
+            emit(f"{did} {path}")

@@ -32,6 +32,7 @@ def command(
             ["workspace", report["workspace"] or "not made yet"],
             ["bundle", report["bundle"] or "none yet"],
             ["working", report["holder"] or "nobody"],
+            *(["container", words] for words in report["containers"]),
         ]
     )
     emit()

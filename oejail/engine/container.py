@@ -14,12 +14,12 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from oejail import containers, files, oebuild
+from oejail import containers, files, oebuild, terminal
 from oejail.engine.text import printable
 from oejail.errors import ConfigError, Interrupted, OejailError, PrerequisiteMissing
 from oejail.log import logger
@@ -49,7 +49,12 @@ class Container:
     running: bool
     image: str
     config: str
-    """Digest of the docker_param that it was made from; empty when oejail did not label it."""
+    """Digest of the docker_param that it was made from."""
+    build_dir: str
+    """The build directory that it is for, on this machine."""
+
+    def __str__(self) -> str:
+        return f"{self.id} ({'running' if self.running else 'stopped'}) of {self.build_dir}"
 
 
 def find(ws: Workspace) -> Container | None:
@@ -59,7 +64,7 @@ def find(ws: Workspace) -> Container | None:
     """
     with containers.connect() as client:
         found = _labelled(client, ws.build_dir)
-    named = _named(ws)
+    named = _named(ws.build_dir)
     found.sort(key=lambda one: one.id != named)
     return found[0] if found else None
 
@@ -75,16 +80,27 @@ def stop(ws: Workspace) -> None:
                 _kill(client, one)
 
 
-def remove(build_dir: Path) -> list[str]:
-    """Remove the containers that were made for a build directory; their ids.
+def of_workspace(root: Path) -> list[Container]:
+    """The containers of all build directories of the workspace at `root`.
+
+    The daemon is not asked where no build directory names a container. Raises PrerequisiteMissing
+    when it cannot be asked.
+    """
+    if not any(map(_named, root.glob("build/*"))):
+        return []
+    with containers.connect() as client:
+        found = _listed(client, BUILD_LABEL)
+    return [one for one in found if Path(one.build_dir).parent == root / "build"]
+
+
+def remove(found: Sequence[Container]) -> None:
+    """Remove containers and end what runs in them.
 
     Raises PrerequisiteMissing when the daemon cannot be asked.
     """
     with containers.connect() as client:
-        found = _labelled(client, build_dir)
         for one in found:
             _remove(client, one)
-    return [one.id for one in found]
 
 
 def prepare(ws: Workspace) -> None:
@@ -97,7 +113,7 @@ def prepare(ws: Workspace) -> None:
     with containers.connect(ws.identity) as client:
         image.ensure(client, param.image)
         wanted = _config(param)
-        known = _named(ws)
+        known = _named(ws.build_dir)
         for one in _labelled(client, ws.build_dir):
             if one.id != known or one.config != wanted:
                 logger.info("container %s was made for other settings: removed", one.id)
@@ -169,13 +185,39 @@ def run(
     return replace(result, returncode=status, stdout=tuple(kept), stderr=())
 
 
+def shell(ws: Workspace, rcfile: Path, env: Mapping[str, str]) -> int:
+    """An interactive bash of the container's user, with `rcfile` and `env`; its exit status.
+
+    oebuild makes the container and conf/ first. All that runs in the container ends with the shell.
+    Raises as `run`, ChildFailed when the container did not come up, UsageFault without a terminal.
+    """
+    prepare(ws)
+    files.atomic_write(ws.build_dir / RUN_DIR / "shell.bash", rcfile.read_bytes(), mode=0o644)
+    result = oebuild.run(
+        ws.build_dir, ["bitbake", "--version"], prefix=ws.oebuild, identity=ws.identity
+    )
+    one = find(ws)
+    if one is None or not one.running:
+        raise oebuild.failed(result, f"{ws.build_dir}: its container did not come up")
+    place = ws.build_dir_as_built
+    settings = [word for name, value in env.items() for word in ("-e", f"{name}={value}")]
+    words = ["docker", "exec", "-it", "-u", USER, "-w", place, "-e", "BASH_ENV=", *settings, one.id]
+    words += ["bash", "--rcfile", f"{place}/{RUN_DIR}/shell.bash", "-i"]
+    try:
+        return terminal.run(words, cwd=ws.build_dir, identity=ws.identity)
+    finally:
+        stop(ws)
+
+
 def take_down(ws: Workspace, say: Callable[[str], None]) -> None:
     """After a run: the container is clean and stopped; what is wrong with it is said."""
     try:
         with containers.connect() as client:
-            found = [one for one in _labelled(client, ws.build_dir) if one.id == _named(ws)]
+            found = [
+                one for one in _labelled(client, ws.build_dir) if one.id == _named(ws.build_dir)
+            ]
             if not found:
-                say(f"ERROR: oejail: the container {_named(ws) or ''} is gone")
+                say(f"ERROR: oejail: the container {_named(ws.build_dir) or ''} is gone")
             elif not found[0].running:
                 say(f"ERROR: oejail: the container {found[0].id} was stopped during the build")
             for one in found:
@@ -282,23 +324,27 @@ def _config(param: dockerparam.DockerParam) -> str:
 
 def _labelled(client: Any, build_dir: Path) -> list[Container]:
     """The containers that bear the build directory's label."""
-    chosen = {"label": f"{BUILD_LABEL}={build_dir}"}
+    return _listed(client, f"{BUILD_LABEL}={build_dir}")
+
+
+def _listed(client: Any, label: str) -> list[Container]:
     # Of each only what the list says: one that is removed meanwhile is no error.
     return [
         Container(
-            str(one["Id"])[:12],
-            one.get("State") == "running",
-            str(one.get("Image", "")),
-            str((one.get("Labels") or {}).get(CONFIG_LABEL, "")),
+            id=str(one["Id"])[:12],
+            running=one.get("State") == "running",
+            image=str(one.get("Image", "")),
+            config=str((one.get("Labels") or {}).get(CONFIG_LABEL, "")),
+            build_dir=str((one.get("Labels") or {}).get(BUILD_LABEL, "")),
         )
-        for one in client.api.containers(all=True, filters=chosen)
+        for one in client.api.containers(all=True, filters={"label": label})
     ]
 
 
-def _named(ws: Workspace) -> str:
+def _named(build_dir: Path) -> str:
     """The short id in oebuild's `.env`; empty without one."""
     try:
-        text = files.read_limited(ws.build_dir / ENV_FILE, 4096).decode("utf-8", "replace")
+        text = files.read_limited(build_dir / ENV_FILE, 4096).decode("utf-8", "replace")
     except (OSError, ConfigError):
         return ""
     match = re.search(r"short_id: *['\"]?([0-9a-f]{6,64})", text)
@@ -327,7 +373,7 @@ def _clean_bashrc(client: Any, ws: Workspace) -> None:
     """Take out of the container's .bashrc what a run of oebuild that failed left in it."""
     import docker.errors
 
-    known = _named(ws)
+    known = _named(ws.build_dir)
     with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
         for one in _labelled(client, ws.build_dir):
             if one.id == known and one.running:

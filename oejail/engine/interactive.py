@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from oejail import oebuild, terminal
+from oejail.engine import container
 from oejail.engine.build import BITBAKE_STARTS, require_build_dir, run_bitbake
 from oejail.engine.text import printable
 from oejail.errors import ChildFailed, PrerequisiteMissing, UsageFault
@@ -60,10 +61,15 @@ def shell(ws: Workspace) -> None:
     if not init.is_file():
         raise PrerequisiteMissing(f"{init}: not there", hint="oejail generate")
     environment = {
-        "TEMPLATECONF": str(ws.meta_openeuler / ".oebuild"),
-        "OEJAIL_INIT": str(init),
-        "OEJAIL_BUILD_DIR": str(ws.build_dir),
+        "TEMPLATECONF": f"{ws.src_as_built}/{ws.meta_openeuler.name}/.oebuild",
+        "OEJAIL_INIT": f"{ws.src_as_built}/yocto-poky/oe-init-build-env",
+        "OEJAIL_BUILD_DIR": ws.build_dir_as_built,
     }
-    words = ["bash", "--rcfile", str(_RCFILE), "-i"]
-    if terminal.run(words, cwd=ws.build_dir, env=environment, identity=ws.identity) == _INIT_FAILED:
+    if ws.engine == "container":
+        terminal.require()
+        status = container.shell(ws, _RCFILE, environment)
+    else:
+        words = ["bash", "--rcfile", str(_RCFILE), "-i"]
+        status = terminal.run(words, cwd=ws.build_dir, env=environment, identity=ws.identity)
+    if status == _INIT_FAILED:
         raise ChildFailed(f"{init}: failed", hint="oejail generate, or look at what it said")
