@@ -395,3 +395,8 @@ class _Attendant:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def reading(path: Path, argv: Sequence[str | Path]) -> list[str]:
+    """The command `argv` with the file `path` as its standard input."""
+    return ["sh", "-c", 'exec "$@" <"$0"', str(path), *map(str, argv)]

@@ -6,7 +6,7 @@ it is. `check_out` runs the rules on what `collect` left.
 """
 
 from oejail.bundle.inspect import BundleView, read
-from oejail.bundle.pack import PackResult, pack, sidecar
+from oejail.bundle.pack import PackResult, pack, sidecar, signature
 from oejail.bundle.setcheck import check_out
 from oejail.bundle.verify import Verification, examine, verify
 
@@ -19,5 +19,6 @@ __all__ = [
     "pack",
     "read",
     "sidecar",
+    "signature",
     "verify",
 ]

@@ -109,6 +109,18 @@ def sidecar(bundle: Path) -> Path:
 
 def _check(out: Path, collection: Collection) -> list[Artifact]:
     """The collected files in the archive's order, after a look whether they are what they were."""
+def signature(bundle: Path) -> Path:
+    """The file with the signature over its SHA256SUMS, where there is one (`sign.py`)."""
+    return bundle.with_name(f"{bundle.name}.sig")
+
+
+def _same(old: Path, new: Path) -> bool:
+    try:
+        return old.read_bytes() == new.read_bytes()
+    except OSError:
+        return False
+
+
     listed = {artifact.path: artifact for artifact in collection.artifacts}
     there = {str(p.relative_to(out)) for top in ("payload", "boot") for p in _files(out / top)}
     wrong = [f"{path}: not listed" for path in sorted(there - listed.keys())]
@@ -218,7 +230,7 @@ def _replacing(destination: Path) -> Iterator[BinaryIO]:
     The block also writes the partial file of the digest. Partial files have fixed names, so that
     what a killed run left is taken over, not piled up; a lock tells a killed run from one that is
     at work. The old digest goes before the old bundle does: a kill in between leaves a bundle
-    without digest, never one with a wrong digest.
+    without digest, never one with a wrong digest. A signature stays beside the same bytes only.
     """
     partial, digest = _partial(destination), _partial(sidecar(destination))
     with naming(destination), _locked(partial) as stream:
@@ -234,6 +246,8 @@ def _replacing(destination: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
             sidecar(destination).unlink(missing_ok=True)
             partial.rename(destination)
+            if not _same(sidecar(destination), digest):
+                signature(destination).unlink(missing_ok=True)  # it is another bundle's
             digest.rename(sidecar(destination))
             sync_directory(destination.parent)
         except BaseException:

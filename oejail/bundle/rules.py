@@ -131,6 +131,40 @@ RULES: dict[str, Rule] = dict(
             _AGAIN,
         ),
         _row(
+            "bundle-signature-missing",
+            "no signature beside the bundle",
+            "A signature is wanted, and there is no .sig file beside the bundle.",
+            "Copy the .sig file together with the bundle, or sign it: oejail bundle --sign KEY.",
+        ),
+        _row(
+            "bundle-signature",
+            "signature is broken",
+            "The .sig file beside the bundle is no OpenSSH signature, or one over other files than "
+            "the bundle's SHA256SUMS lists.",
+            "Get bundle and .sig again from where they were made; trust neither until then.",
+        ),
+        _row(
+            "bundle-signature-signer",
+            "signer is not allowed",
+            "The signature is right, but made with a key that the file of allowed signers does not "
+            "have, or not for bundles.",
+            "Have it signed by somebody in that file, or, when you trust that key, add it there.",
+        ),
+        _row(
+            "bundle-signature-namespace",
+            "signature is for another purpose",
+            "The signature was made for something else than bundles (another namespace), so it "
+            "says nothing about this one.",
+            "Sign it with oejail bundle --sign KEY, which uses the namespace oejail-bundle.",
+        ),
+        _row(
+            "bundle-signature-expired",
+            "signer's key is not valid now",
+            "The file of allowed signers has the key, with a valid-after or valid-before that does "
+            "not include this moment.",
+            "Look at this machine's clock; have the bundle signed with a key that is valid.",
+        ),
+        _row(
             "bundle-sample",
             "sample file in a bundle that is no sample",
             "A file carries the sample tree's mark, but manifest.json does not call the bundle a "

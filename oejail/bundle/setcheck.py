@@ -8,9 +8,11 @@ from pathlib import Path
 
 from oejail.artifacts.identify import Identity, identify
 from oejail.artifacts.layout import read_index
-from oejail.artifacts.model import Collection
+from oejail.artifacts.model import Artifact, Collection
+from oejail.bundle.archive import MANIFEST
+from oejail.bundle.manifest import Manifest
 from oejail.bundle.rules import finding
-from oejail.checks import Finding, check_set, machine_of, set_input
+from oejail.checks import Finding, Machine, check_set, machine_of, set_input
 from oejail.platforms import load, names
 
 
@@ -19,14 +21,33 @@ def check_out(out: Path, waive: Mapping[str, str] | None = None) -> list[Finding
     return check(read_index(out), lambda path: out / path, waive)
 
 
+def collection_of(head: Manifest) -> Collection:
+    """What the rules look at, of a bundle with this manifest."""
+    return Collection(
+        schema_version=0,
+        oejail=head.tools.oejail,
+        platform=head.platform,
+        machine="",
+        build_dir="",
+        sample=head.sample,
+        set_source=MANIFEST,
+        set=head.set,
+        artifacts=tuple(
+            Artifact(e.role, e.path, "", e.sha256, e.size, int(e.mode, 8)) for e in head.files
+        ),
+        absent=head.absent,
+    )
+
+
 def check(
     collection: Collection,
     path_of: Callable[[str], Path],
     waive: Mapping[str, str] | None = None,
+    machine: Machine | None = None,
 ) -> list[Finding]:
     """What the rules find in the files of `collection`; `path_of` says where each one lies.
 
-    The machine is the platform's, where that is one that oejail knows.
+    The machine is the platform's, where that is one that oejail knows, unless it is given.
     """
     seen: dict[str, Identity] = {}
 
@@ -36,10 +57,12 @@ def check(
         return seen[path]
 
     known = load(collection.platform) if collection.platform in names() else None
+    if machine is None and known is not None:
+        machine = machine_of(known, root=collection.set.root)
     given = set_input(
         collection,
         identity_of,
-        machine=machine_of(known, root=collection.set.root) if known else None,
+        machine=machine,
         arch=known.arch if known else None,
     )
     findings = check_set(given, waive)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oejail.artifacts.layout import set_lines
-from oejail.artifacts.model import Artifact, Collection
 from oejail.bundle import limits, manifest
 from oejail.bundle.archive import MANIFEST, SUMS, ArchiveError, ArchiveReader, Member, order
 from oejail.bundle.manifest import Manifest
@@ -41,6 +40,8 @@ class Verification:
     findings: tuple[Finding, ...]
     manifest: Manifest | None = None
     digest: str = ""
+    signer: str = ""
+    """Who signed it, as the allowed signers name the key; empty where nobody was asked for."""
 
     @property
     def sample(self) -> bool:
@@ -56,8 +57,14 @@ def verify(path: Path) -> list[Finding]:
     return list(examine(path).findings)
 
 
-def examine(path: Path) -> Verification:
-    """As `verify`, with what the bundle says it is."""
+def examine(path: Path, signers: Path | None = None) -> Verification:
+    """As `verify`, with what the bundle says it is.
+
+    With `signers`, a file of allowed signers, it has to be signed by one of them, and nothing else
+    is looked at where it is not: of a stranger's files no more is read than their digests.
+    """
+    from oejail.bundle.setcheck import check, collection_of
+
     with open_bundle(path) as stream, ExitStack() as stack:
         unpacked = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oejail-")))
         stack.enter_context(naming(unpacked))
@@ -66,11 +73,12 @@ def examine(path: Path) -> Verification:
         _compare_sidecar(path, seen)
         if whole:
             _compare(seen)
+        signer = _compare_signature(path, seen, signers) if signers is not None else ""
         head = seen.manifest
         if head is not None and not any_fails(seen.findings):
-            seen.findings += _check(head, seen)
+            seen.findings += check(collection_of(head), seen.unpacked.__getitem__)
         name = manifest.digest(seen.kept[MANIFEST]) if MANIFEST in seen.kept else ""
-        return Verification(tuple(sort(seen.findings)), head, name)
+        return Verification(tuple(sort(seen.findings)), head, name, signer)
 
 
 def open_bundle(path: Path) -> BinaryIO:
@@ -168,6 +176,14 @@ def _compare_sidecar(path: Path, seen: _Seen) -> None:
         seen.report("bundle-sha256", path.name, f"is {seen.sha256}, {beside.name} has {match[1]}")
 
 
+def _compare_signature(path: Path, seen: _Seen, signers: Path) -> str:
+    from oejail.bundle.signature import check_signature
+
+    signed = check_signature(path, seen.kept.get(SUMS, b""), signers)
+    seen.findings += signed.findings
+    return signed.signer
+
+
 def _compare(seen: _Seen) -> None:
     """The members against what SHA256SUMS and manifest.json say of them."""
     for name, rule in ((MANIFEST, "bundle-manifest"), (SUMS, "bundle-sums")):
@@ -246,24 +262,3 @@ def _set_paths(head: Manifest) -> list[str]:
     """The archive's members that the set names."""
     inmates = (path for inmate in head.set.inmates for path in (inmate.cell, inmate.image))
     return [f"payload/{path}" for path in (head.set.root, *inmates)]
-
-
-def _check(head: Manifest, seen: _Seen) -> list[Finding]:
-    """What the rules say of the files, which are whole by now."""
-    from oejail.bundle.setcheck import check
-
-    collection = Collection(
-        schema_version=0,
-        oejail=head.tools.oejail,
-        platform=head.platform,
-        machine="",
-        build_dir="",
-        sample=head.sample,
-        set_source=MANIFEST,
-        set=head.set,
-        artifacts=tuple(
-            Artifact(e.role, e.path, "", e.sha256, e.size, int(e.mode, 8)) for e in head.files
-        ),
-        absent=head.absent,
-    )
-    return check(collection, seen.unpacked.__getitem__)

@@ -14,6 +14,10 @@ from oejail.errors import FindingsError
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The archive, *.tar.zst.")],
+    signers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Who may have signed it (OpenSSH's allowed signers)."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a JUnit report too.")
@@ -22,13 +26,15 @@ def command(
     """Prove that a bundle is whole and that its parts fit.
 
     Every member's bytes, name, mode, order and count against the bundle's own lists, the archive
-    against its .sha256, and the set against the rules. One line a finding; status 3 when one is an
-    error.
+    against its .sha256, and the set against the rules. With --signers (default: signers of
+    oejail.yaml) also who signed it. One line a finding; status 3 when one is an error.
     """
     from oejail.bundle import examine
     from oejail.checks import any_fails
+    from oejail.cli.signers import allowed_signers
 
-    found = examine(bundle)
+    signers = allowed_signers(signers)
+    found = examine(bundle, signers)
     fails = any_fails(found.findings)
     if junit is not None:
         from oejail.bundle.rules import RULES as OF_ARCHIVES
@@ -45,6 +51,7 @@ def command(
                 "ok": not fails,
                 "sample": found.sample,
                 "digest": found.digest,
+                "signer": found.signer or None,
                 "findings": [finding.to_dict() for finding in found.findings],
             }
         )
@@ -55,6 +62,8 @@ def command(
             emit(finding.line())
         if not fails and found.manifest is not None:
             emit(f"whole: {bundle}, digest {found.digest}, {len(found.manifest.files)} files")
+            if found.signer:
+                emit(f"signed by {found.signer}")
     if fails:
         count = sum(finding.fails for finding in found.findings)
         raise FindingsError(
