@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The tasks of every recipe: fetch, unpack, configure, compile, install, package, build. The names,
-# directories and the order are OE-core's; nothing is fetched from a network and nothing is shared
-# between builds.
+# directories and the order are OE-core's; nothing is fetched from a network.
 
-inherit package
+inherit sstate package
 
 do_fetch[dirs] = "${DL_DIR}"
 do_fetch[file-checksums] = "${@bb.fetch.get_checksum_file_list(d)}"
@@ -47,7 +46,7 @@ base_do_install() {
 }
 
 do_build[noexec] = "1"
-addtask build after do_package
+addtask build after do_packagedata
 do_build() {
     :
 }

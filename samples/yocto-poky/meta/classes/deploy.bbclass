@@ -2,18 +2,14 @@
 # do_deploy: what the recipe puts into DEPLOYDIR goes to tmp/deploy/images/MACHINE.
 
 DEPLOYDIR = "${WORKDIR}/deploy-${PN}"
+SSTATETASKS += "do_deploy"
+do_deploy[sstate-inputdirs] = "${DEPLOYDIR}"
+do_deploy[sstate-outputdirs] = "${DEPLOY_DIR_IMAGE}"
 do_deploy[cleandirs] = "${DEPLOYDIR}"
 do_deploy[dirs] = "${B}"
-do_deploy[postfuncs] = "deploy_files"
 do_build[recrdeptask] += "do_deploy"
 
-python deploy_files() {
-    import shutil
-
-    source, target = d.getVar("DEPLOYDIR"), d.getVar("DEPLOY_DIR_IMAGE")
-    for name in package_files(source):
-        destination = os.path.join(target, name)
-        bb.utils.mkdirhier(os.path.dirname(destination))
-        shutil.copy2(os.path.join(source, name), destination + ".new", follow_symlinks=False)
-        os.rename(destination + ".new", destination)
+python do_deploy_setscene() {
+    sstate_setscene(d)
 }
+addtask do_deploy_setscene

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # do_package: the installed files again in package/, kernel modules stripped as OE-core strips them,
-# split into packages-split/PACKAGE by FILES, and described in pkgdata. package/ and packages-split/
-# are hard links to each other; image/ keeps the unstripped files.
+# split into packages-split/PACKAGE by FILES. package/ and packages-split/ are hard links to each other;
+# image/ keeps the unstripped files. do_packagedata: each package is described in pkgdata.
 
 STRIP_MODULE = "${TARGET_PREFIX}strip --strip-debug"
 STRIP_MODULE:toolchain-zig = "${LD} -r -T ${COREBASE}/meta/files/strip-debug.lds"
@@ -47,13 +47,12 @@ def package_describe(package, files, d):
     lines.append("FILES_INFO:%s: %s" % (package, json.dumps(sizes, sort_keys=True)))
     lines.append("PKG:%s: %s" % (package, package))
     lines.append("PKGSIZE:%s: %d" % (package, sum(sizes.values())))
-    pkgdata = d.getVar("PKGDATA_DIR")
+    pkgdata = d.getVar("PKGDATA_INPUT")
     package_write(os.path.join(pkgdata, "runtime", package), "\n".join(lines) + "\n")
     package_write(os.path.join(pkgdata, "runtime", package + ".packaged"), "")
     reverse = os.path.join(pkgdata, "runtime-reverse", package)
-    if not os.path.islink(reverse):
-        bb.utils.mkdirhier(os.path.dirname(reverse))
-        os.symlink("../runtime/" + package, reverse)
+    bb.utils.mkdirhier(os.path.dirname(reverse))
+    os.symlink("../runtime/" + package, reverse)
 
 def package_write(path, text):
     bb.utils.mkdirhier(os.path.dirname(path))
@@ -61,6 +60,8 @@ def package_write(path, text):
         stream.write(text)
     os.rename(path + ".new", path)
 
+SSTATETASKS += "do_package do_packagedata"
+do_package[sstate-plaindirs] = "${PKGD} ${PKGDEST}"
 do_package[cleandirs] = "${PKGD} ${PKGDEST}"
 do_package[dirs] = "${B}"
 do_package[vardeps] = "SAMPLE_TOOLCHAIN"
@@ -87,10 +88,30 @@ python do_package() {
             target = os.path.join(top, name)
             bb.utils.mkdirhier(os.path.dirname(target))
             os.link(os.path.join(package_dir, name), target, follow_symlinks=False)
-        package_describe(package, files, d)
     for name in rest:
         bb.warn("%s: installed, but in no package (FILES)" % name)
+}
+
+python do_package_setscene() {
+    sstate_setscene(d)
+}
+addtask do_package_setscene
+
+PKGDATA_INPUT = "${WORKDIR}/pkgdata-input"
+do_packagedata[sstate-inputdirs] = "${PKGDATA_INPUT}"
+do_packagedata[sstate-outputdirs] = "${PKGDATA_DIR}"
+do_packagedata[cleandirs] = "${PKGDATA_INPUT}"
+addtask packagedata after do_package
+python do_packagedata() {
+    packages = d.getVar("PACKAGES").split()
+    for package in packages:
+        package_describe(package, package_files(os.path.join(d.getVar("PKGDEST"), package)), d)
     package_write(
-        os.path.join(d.getVar("PKGDATA_DIR"), d.getVar("PN")), "PACKAGES: %s\n" % " ".join(packages)
+        os.path.join(d.getVar("PKGDATA_INPUT"), d.getVar("PN")), "PACKAGES: %s\n" % " ".join(packages)
     )
 }
+
+python do_packagedata_setscene() {
+    sstate_setscene(d)
+}
+addtask do_packagedata_setscene
