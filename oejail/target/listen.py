@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""What a cell says on a console that Linux and the hypervisor write to as well.
+
+Begins after the hypervisor's word that the cell was started, so that neither the echo of the
+command nor the cell's name is taken for what the cell says. No I/O: bytes in, values out.
+"""
+
+from __future__ import annotations
+
+import re
+
+from oejail.target.console import Console
+
+_CURSOR = b"\x1b[6n"  # a line editor's question, which may stand in the midst of a cell's word
+_STARTED = re.compile(rb'tarted cell "[^"\n]*"[\r\n]*\n')
+_MAX_BEFORE = 65536  # bytes before the cell is known to run
+
+_OTHERS = re.compile(
+    rb"\s*$|\[ *\d+\.\d+\]|.{0,40}[#$] ?$|.*tarted cell \"|Cell \"|Cell state before|"
+    rb"Page pool usage|Unhandled data |FATAL: |Parking CPU| pc: | sp: |\x1b|rc=\d+\s*$|/\s*$"
+)
+"""Lines that are Linux's, the shell's or the hypervisor's."""
+
+
+class Listener:
+    """Searches what the cell prints for `wanted`, which has to come `times` times.
+
+    Without `wanted` a line that is neither Linux's nor the hypervisor's is what is waited for.
+    """
+
+    def __init__(self, wanted: str | None = None, times: int = 1) -> None:
+        self.console = Console(wanted, times)
+        self.silent = True
+        """No line came that is neither Linux's nor the hypervisor's."""
+        self.begun = False
+        self._held = b""
+        self._line = b""
+
+    @property
+    def met(self) -> bool:
+        """What was waited for came."""
+        return self.console.met if self.console.wanted else not self.silent
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take bytes that came at `now`, since the command to start was typed; without markers."""
+        data = self._held + data
+        self._held = b""
+        if not self.begun:
+            found = _STARTED.search(data)
+            if found is None:
+                self._held = data[-_MAX_BEFORE:]
+                return
+            self.begun, data = True, data[found.end() :]
+        self._take(data, now)
+
+    def answered(self, now: float) -> None:
+        """The command ended: whatever follows its echo may be the cell's."""
+        if not self.begun:
+            self.begun = True
+            data, self._held = self._held.partition(b"\n")[2], b""
+            self._take(data, now)
+
+    def _take(self, data: bytes, now: float) -> None:
+        for keep in range(min(len(_CURSOR) - 1, len(data)), 0, -1):
+            if data.endswith(_CURSOR[:keep]):
+                data, self._held = data[:-keep], data[-keep:]
+                break
+        data = data.replace(_CURSOR, b"")
+        self.console.feed(data, now)
+        if self.silent:
+            *lines, rest = (self._line + data).split(b"\n")
+            self.silent = all(_OTHERS.match(line.rstrip()) for line in lines)
+            self._line = rest[-4096:]

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""What a cell says, told from what Linux, the shell and the hypervisor say."""
+
+from __future__ import annotations
+
+import pytest
+
+from oejail.target.listen import Listener
+from oejail.target.signs import SIGNS, Evidence
+
+ECHO = b"oejail/bin/jailhouse cell start hello; echo\r\n"
+STARTED = b'Started cell "hello"\r\r\n'
+
+
+def heard(data: bytes, wanted: str | None = "hello", times: int = 1, size: int = 1) -> Listener:
+    listener = Listener(wanted, times)
+    for at in range(0, len(data), size):
+        listener.feed(data[at : at + size], 0.0)
+    return listener
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_neither_echo_nor_the_hypervisors_words_are_the_cells(size: int) -> None:
+    listener = heard(ECHO + STARTED, size=size)
+    assert not listener.met and listener.silent
+    assert heard(ECHO + STARTED + b"well, hello\r\n", size=size).met
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_line_editors_question_in_the_midst_of_the_text(size: int) -> None:
+    assert heard(STARTED + b"he\x1b[6nllo", size=size).met
+
+
+def test_a_start_whose_words_are_torn() -> None:
+    listener = heard(ECHO + b'Star[  1.2] tedcell "hello"\r\nwell, ')
+    assert not listener.begun
+    listener.answered(0.0)
+    listener.feed(b"hello again", 0.0)
+    assert listener.met
+
+
+def test_any_output_means_output_of_the_cell() -> None:
+    noise = b'[   10.5] random: crng init done\r\n/root # \r\n\r\nCell "x" can be loaded\r\n'
+    assert not heard(STARTED + noise, None).met
+    assert heard(STARTED + noise + b"tick\r\n", None).met
+
+
+def test_repeated() -> None:
+    assert not heard(STARTED + b"hello\r\n", times=2).met
+    assert heard(STARTED + b"hello\r\nhello\r\n", times=2).met
+
+
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_signs_across_pieces(size: int) -> None:
+    data = b"x" * 9000 + b" Missing hypervisor image jailhouse.bin\r\n" + b"y" * 9000
+    evidence = Evidence()
+    for at in range(0, len(data), size):
+        evidence.feed(data[at : at + size])
+    assert list(evidence.seen) == ["no-firmware"]
+    assert "Missing hypervisor image" in evidence.seen["no-firmware"]
+
+
+def test_what_is_kept_of_a_flood_is_bounded() -> None:
+    evidence = Evidence()
+    for _ in range(200):
+        evidence.feed(b"z" * 100_000)
+    assert evidence.bytes == 20_000_000
+    assert len(evidence._waiting) < 10_000 and not evidence.seen
+
+
+def test_no_sign_hides_another() -> None:
+    """Every text is found by itself."""
+    for name, texts in SIGNS.items():
+        for text in texts:
+            evidence = Evidence()
+            evidence.feed(b"\x1b[2J " + text + b" \xff\n")
+            assert name in evidence.seen
+            assert evidence.seen[name].isprintable()
