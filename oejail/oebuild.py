@@ -44,6 +44,8 @@ def run(
 
     `reader` gets each line as oebuild printed it; `said` takes the message out of one. Raises
     PrerequisiteMissing when the executable is not there, Interrupted on Ctrl-C.
+    grace: float = 2.4,
+    heart: int = -1,
     """
     return process.run(
         [*prefix, *args],
@@ -58,6 +60,8 @@ def run(
 
 
 def said(line: str) -> tuple[str, str]:
+        grace=grace,
+        heart=heart,
     """Level (`INFO`, `ERROR`, … or empty) and text of a line that oebuild printed."""
     match = _LOG_LINE.match(line)
     return (match["level"], match["text"]) if match else ("", line)

@@ -166,6 +166,7 @@ def run(
     tail: int = 10_000,
     grace: float = 2.4,
     linger: float = 10.0,
+    heart: int = -1,
     check: bool = True,
 ) -> Result:
     """Run a command to its end and return how it ended.
@@ -175,14 +176,14 @@ def run(
     meanwhile. `tail` is how many last lines of each stream are kept, 8 MiB of them at most. On
     Ctrl-C or SIGTERM the command is interrupted, after `grace` seconds killed, a second Ctrl-C
     kills at once; then Interrupted is raised. Descendants that the command left running are given
-    `linger` seconds.
+    `linger` seconds. `heart` as for `supervise`.
 
     Raises PrerequisiteMissing when the program is not there, UsageFault when `cwd` is no
     directory, ChildFailed (with `check`) when the command does not end with status 0.
     """
     began = time.monotonic()
     process, control = supervise(
-        argv, cwd=cwd, env=env, identity=identity, grace=grace, linger=linger
+        argv, cwd=cwd, env=env, identity=identity, grace=grace, linger=linger, heart=heart
     )
     streams = (_Stream("stdout", tail), _Stream("stderr", tail))
     with control:
@@ -234,14 +235,34 @@ def supervise(
     linger: float = 10.0,
     terminal: int | None = None,
     pass_fds: Sequence[int] = (),
+    heart: int = -1,
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a command below its supervisor; return the supervisor and the socket that controls it.
 
     Closing the socket, by dying too, stops the command. `terminal` is a file descriptor of a
     terminal that becomes the command's controlling one and its three streams; without it stdin is
     empty, stdout and stderr are pipes. The command also gets the descriptors `pass_fds`, by their
-    numbers; the supervisor holds them too, until nothing of the command is left.
+    numbers; the supervisor holds them too, until nothing of the command is left. `heart` is the
+    descriptor of a heartbeat file (`_supervisor.py`), locked; it becomes the supervisor's alone.
     """
+    try:
+        return _supervise(argv, cwd, env, identity, grace, linger, terminal, pass_fds, heart)
+    finally:
+        if heart >= 0:
+            os.close(heart)
+
+
+def _supervise(
+    argv: Sequence[str | Path],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    identity: Identity,
+    grace: float,
+    linger: float,
+    terminal: int | None,
+    pass_fds: Sequence[int],
+    heart: int,
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
     words = [str(word) for word in argv]
     environment = scrubbed_environment(env)
     user = "-"
@@ -271,7 +292,8 @@ def supervise(
     theirs.close()
     mode = "pipe" if terminal is None else "terminal"
     supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(passed)]
-    settings = [user, str(grace), str(linger), mode]
+    settings = [user, str(grace), str(linger), mode, str(heart) if heart >= 0 else "-"]
+    hearts = [heart] if heart >= 0 else []
     try:
         process = subprocess.Popen(
             [*supervisor, *settings, *command],
@@ -280,7 +302,7 @@ def supervise(
             stdin=subprocess.DEVNULL if terminal is None else terminal,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.PIPE if terminal is None else terminal,
-            pass_fds=[passed, *pass_fds],
+            pass_fds=[passed, *pass_fds, *hearts],
             start_new_session=True,
         )
     except BaseException:

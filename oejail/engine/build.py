@@ -9,7 +9,6 @@ with 1 when it logged an error in a build that it completed.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from oejail import containers, files, jsonfile, log, oebuild, process
-from oejail.engine import container, diagnose, events, holder, progress
+from oejail.engine import container, diagnose, events, guard, holder, progress
 from oejail.engine.model import BuildResult, Failure
 from oejail.engine.text import printable
 from oejail.engine.track import Track
-from oejail.errors import BuildFailed, ConfigError, Interrupted, UsageFault
+from oejail.errors import BuildFailed, ConfigError, Interrupted, UsageFault, WorkspaceBusy
 from oejail.log import logger
 from oejail.process import Reader, Result
 from oejail.project import Project
@@ -44,6 +43,7 @@ _ENVIRONMENT = {
     "BASH_ENV": "$OEJAIL_BASH_ENV",
     "OEJAIL_BASH_ENV": str(Path(__file__).with_name("build.bash")),
 }
+    "OEJAIL_GUARD": str(guard.PROGRAM),
 BITBAKE_STARTS = "oejail: bitbake starts"
 """The line that build.bash puts before BitBake's output."""
 
@@ -68,8 +68,8 @@ def failed(result: BuildResult) -> BuildFailed:
 def attempt(ws: Workspace, targets: Sequence[str], *, progress: bool = True) -> BuildResult:
     """As `build`, but a failed build is returned too.
 
-    Raises UsageFault (targets, no build directory), BuildFailed when another BitBake is at work in
-    the build directory, Interrupted after Ctrl-C, when all that was started is ended.
+    Raises UsageFault (targets, no build directory), WorkspaceBusy when another BitBake is at work
+    in the build directory, Interrupted after Ctrl-C, when all that was started is ended.
     """
     if not targets:
         raise UsageFault("no targets", hint="name some, or set targets: in oejail.yaml")
@@ -90,7 +90,7 @@ def redo(ws: Workspace, recipes: Sequence[str]) -> None:
     if not result.ok:
         output = tuple(oebuild.said(line)[1] for line in result.stdout)
         failures = diagnose.diagnose(
-            Track(), output, result.describe(), owner=_owner(ws), log=_log(ws)
+            Track(), output, result.describe(), owner=guard.owner(ws), log=_log(ws)
         )
         raise diagnose.error(failures)
 
@@ -119,12 +119,12 @@ def require_build_dir(ws: Workspace) -> None:
     if ws.engine == "container":
         container.completed(ws)
     other = holder.holder(ws.build_dir)
-    if other is not None:
-        end = f"end it (kill {other.pid})" if other.pid else "end it"
-        raise BuildFailed(
-            f"{ws.build_dir}: another BitBake is at work here, {other}",
-            hint=f"wait for it, or {end}, and run the same command again",
-        )
+    if other is None or guard.reap(ws, other):
+        return
+    raise WorkspaceBusy(
+        f"{ws.build_dir}: another BitBake is at work here, {other}",
+        hint=f"wait for it, or end it ({other.how_to_end}), and run the same command again",
+    )
 
 
 def run_bitbake(
@@ -141,18 +141,22 @@ def run_bitbake(
     `require_build_dir`, and Interrupted.
     """
     require_build_dir(ws)
-    quoted = ["'" + word.replace("'", "'\"'\"'") + "'" for word in words]
-    if ws.engine == "container":
-        return container.run(ws, ["bitbake", *quoted], reader=reader, tick=tick)
-    return oebuild.run(
-        ws.build_dir,
-        ["bitbake", *quoted],
-        prefix=ws.oebuild,
-        identity=ws.identity,
-        env=_ENVIRONMENT,
-        reader=reader,
-        tick=tick,
-    )
+    guarded = [guard.option(ws), *words]
+    quoted = ["'" + word.replace("'", "'\"'\"'") + "'" for word in guarded]
+    with guard.heartbeat(ws) as heart:
+        if ws.engine == "container":
+            return container.run(ws, ["bitbake", *quoted], reader=reader, tick=tick, heart=heart)
+        return oebuild.run(
+            ws.build_dir,
+            ["bitbake", *quoted],
+            prefix=ws.oebuild,
+            identity=ws.identity,
+            env=_ENVIRONMENT,
+            reader=reader,
+            tick=tick,
+            grace=guard.grace(ws),
+            heart=heart.take(),
+        )
 
 
 def drop_generated(ws: Workspace) -> None:
@@ -167,10 +171,6 @@ def drop_generated(ws: Workspace) -> None:
     made = ["(", "-path", "*/__pycache__/*.pyc", "-o", "-name", "pyshtables.py", ")"]
     if places:
         process.run(["find", *places, *made, "-delete"], identity=ws.identity, check=False)
-
-
-def _owner(ws: Workspace) -> int:
-    return ws.identity.uid if ws.identity.kind == "user" else os.geteuid()
 
 
 def _log(ws: Workspace) -> Path:
@@ -234,7 +234,7 @@ class _Run:
         # Without the merge of stderr (a bash that does not know BASH_ENV) it is here.
         output += [oebuild.said(line)[1] for line in ended.stderr]
         self.failures = diagnose.diagnose(
-            self.track, output, ended.describe(), owner=_owner(self.ws), log=_log(self.ws)
+            self.track, output, ended.describe(), owner=guard.owner(self.ws), log=_log(self.ws)
         )
 
     def result(self) -> BuildResult:

@@ -10,7 +10,15 @@ if oejail_age=$(($(date +%s) - $(stat -c %Y -- "$oejail_dir/alive" 2>/dev/null |
     exec >>"$oejail_dir/output" 2>&1
     bitbake() {
         echo "oejail: bitbake starts"
-        command bitbake "$@"
+        case ${1-} in
+        --oejail-guard=*) # see build.bash
+            oejail_seconds=${1#*=}
+            shift
+            python3 -I -S "$oejail_dir/guard.py" "@$oejail_dir/heartbeat" - "$oejail_seconds" \
+                10 pipe - bitbake "$@"
+            ;;
+        *) command bitbake "$@" ;;
+        esac
         oejail_status=$?
         # Without an event its configuration may be broken, of which it need not have said a word.
         if [ "$oejail_status" = 1 ] && [ ! -s oejail-events.jsonl ]; then

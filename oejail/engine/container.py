@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from oejail import containers, files, oebuild, terminal
+from oejail.engine import guard
 from oejail.engine.text import printable
 from oejail.errors import ConfigError, Interrupted, OejailError, PrerequisiteMissing
 from oejail.log import logger
@@ -141,6 +142,7 @@ def run(
     *,
     reader: Reader | None = None,
     tick: Callable[[], None] | None = None,
+    heart: guard.Heartbeat,
 ) -> Result:
     """`oebuild WORDS` in the build directory, with what was said in the container.
 
@@ -173,6 +175,8 @@ def run(
                 identity=ws.identity,
                 reader=lambda _, line: take(ws.on_host(line)),
                 tick=follow,
+                grace=guard.grace(ws),
+                heart=heart.take(),
             )
         except Interrupted:
             stop(ws)
@@ -299,6 +303,7 @@ def _lay_out(ws: Workspace) -> None:
     files.make_directory(directory)
     hook = Path(__file__).with_name("container.bash").read_bytes()
     files.atomic_write(ws.build_dir / HOOK, hook, mode=0o644)
+    files.atomic_write(directory / guard.COPY, guard.PROGRAM.read_bytes(), mode=0o644)
     ask = Path(__file__).with_name("configuration.py").read_bytes()
     files.atomic_write(directory / "configuration.py", ask, mode=0o644)
     for name in ("output", "alive"):

@@ -19,7 +19,7 @@ import pytest
 
 from oejail import engine, log, oebuild, project
 from oejail.engine import holder, logs
-from oejail.errors import BuildFailed, ChildFailed, Interrupted, UsageFault
+from oejail.errors import BuildFailed, ChildFailed, Interrupted, UsageFault, WorkspaceBusy
 from oejail.workspace.model import Workspace
 from tests.support import sample_build as samples
 from tests.support.processes import alive, wait_until
@@ -301,7 +301,7 @@ def test_a_bitbake_of_someone_else_is_named_and_not_waited_for(
         assert wait_until(lambda: compiling(ws.build_dir), 30)
         began = time.monotonic()
         with pytest.raises(
-            BuildFailed, match=r"another BitBake is at work here, pid \d+ \(.*bitbake"
+            WorkspaceBusy, match=r"another BitBake is at work here, pid \d+ .*\(.*bitbake"
         ):
             engine.build(ws, (RECIPE,))
         assert time.monotonic() - began < 1

@@ -58,7 +58,13 @@ def test_both_words_make_a_success(ws: Workspace, runs: Any) -> None:
     calls = runs((0, DONE, "x"))
     result = engine.build(ws, ["a", "b:do_c", "mc:x:virtual/kernel"])
     assert result.ok
-    assert calls[0]["args"] == ["bitbake", "'a'", "'b:do_c'", "'mc:x:virtual/kernel'"]
+    assert calls[0]["args"] == [
+        "bitbake",
+        "'--oejail-guard=1.8'",
+        "'a'",
+        "'b:do_c'",
+        "'mc:x:virtual/kernel'",
+    ]
     assert calls[0]["directory"] == ws.build_dir
     # What a killed oejail would have left.
     assert (calls[0]["record"]["ok"], calls[0]["record"]["interrupted"]) == (False, True)
@@ -103,10 +109,10 @@ def test_a_bitbake_that_says_nothing_is_asked_again(ws: Workspace, runs: Any) ->
     with pytest.raises(BuildFailed, match="has a recipe for x"):
         engine.build(ws, ["a"])
     assert len(calls) == 2
-    calls = runs((1, "", "quiet"), (1, "", "quiet"))
+    calls = runs((1, "", "quiet"), (1, "", "quiet"), (1, "", "quiet"))
     with pytest.raises(BuildFailed, match="without a word"):
         engine.build(ws, ["a"])
-    assert len(calls) == 2
+    assert len(calls) == 3
     calls = runs((-9, "", "quiet"))
     with pytest.raises(BuildFailed, match="died of SIGKILL"):
         engine.build(ws, ["a"])

@@ -7,8 +7,10 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from pwd import getpwuid
 
 import pytest
 
@@ -44,6 +46,10 @@ def locked(directory: Path, *words: str) -> Iterator[int]:
         process.stdin.close()
 
 
+def written(words: tuple[str, ...], pid: int) -> int:
+    return pid if words[0] == "bitbake-server" else 0
+
+
 def test_no_file_and_a_file_left_behind_are_nobody(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
     (tmp_path / "bitbake.lock").write_text("1\n")
@@ -59,7 +65,10 @@ def test_the_holder_is_named(tmp_path: Path, words: tuple[str, ...]) -> None:
         assert found is not None
         assert found.pid == pid
         assert words[0] in found.command
-        assert str(found).startswith(f"pid {pid} (")
+        assert (found.user, found.number) == (getpwuid(os.geteuid()).pw_name, written(words, pid))
+        assert abs(found.since - time.time()) < 60
+        assert str(found).startswith(f"pid {pid} of user {found.user} since 20")
+        assert found.how_to_end == f"kill {pid}"
     assert wait_until(lambda: holder(tmp_path) is None, 10)
 
 
