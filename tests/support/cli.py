@@ -42,11 +42,24 @@ class Said:
         return Path(self.out.splitlines()[-1].removeprefix("bundle: "))
 
 
-def oejail(directory: Path, *arguments: str, status: int | None = 0, **env: str) -> Said:
-    """Run `oejail ARGUMENTS` in `directory`; asserts its exit status, unless that is None."""
+def oejail(
+    directory: Path,
+    *arguments: str,
+    status: int | None = 0,
+    python: str = sys.executable,
+    user: str | None = None,
+    **env: str,
+) -> Said:
+    """Run `oejail ARGUMENTS` in `directory`; asserts its exit status, unless that is None.
+
+    `user` is whom root drops to; `python` another Python that has oejail.
+    """
     done = subprocess.run(
-        [*OEJAIL, *arguments],
+        [python, *OEJAIL[1:], *arguments],
         cwd=directory,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
         env=os.environ | env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
