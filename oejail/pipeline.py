@@ -65,6 +65,7 @@ class Options:
     build_user: str | None = None
     image: bool = True
     first: str | None = None
+    allow_dirty: bool = False
     last: str | None = None
     force: frozenset[str] = frozenset()
 
@@ -183,7 +184,12 @@ class Run:
     def workspace(self) -> Workspace:
         from oejail.workspace.workspace import open_workspace
 
-        return open_workspace(self.project, self.options.engine, build_user=self.options.build_user)
+        return open_workspace(
+            self.project,
+            self.options.engine,
+            build_user=self.options.build_user,
+            allow_dirty=self.options.allow_dirty,
+        )
 
     @property
     def bundle_path(self) -> Path:
@@ -204,15 +210,26 @@ class Run:
         )
 
     def update(self) -> Outcome:
-        """The sources are there. What is checked out in them is the build's affair."""
+        """The sources are there, with a lock at the commits that it says; without one, what is
+        checked out in them is the build's affair."""
         from oejail.workspace.workspace import ensure_sources
 
         done = ensure_sources(self.workspace)
         return Outcome(
-            writes=[f"file:{path}/.git/HEAD" for path in self._repositories()], note=done.reason
+        lock = self.project.lock_file
+        standing = self._standing() if lock.exists() else []
+            reads=[*file_names([lock]), *standing],
+            writes=[f"file:{path}/.git/HEAD" for path in self._repositories()],
+            note=done.reason,
         )
 
     def _repositories(self) -> list[Path]:
+    def _standing(self) -> list[str]:
+        """The repositories as they are now: oejail may just have moved some."""
+        names = [f"git:{path}" for path in self._repositories()]
+        self.state.ask_git(names)
+        return names
+
         return sorted(path.parent for path in self.workspace.src.glob("*/.git"))
 
     def generate(self) -> Outcome:
@@ -242,23 +259,32 @@ class Run:
         return self.workspace.build_dir / "conf" / name
 
     def build(self) -> Outcome:
-        """BitBake built the targets."""
-        from oejail import engine
+        """BitBake built the targets, and what is wanted of them is there."""
+        from oejail import engine, origins
+        from oejail.artifacts import SetSpec
+        from oejail.workspace.settle import prepare
 
         redo = self._recipes_to_redo()
+        origins.keep(self.project, prepare(self.workspace))
+        standing = self._standing()
         if redo:
             engine.redo(self.workspace, redo)
         result = engine.build(self.workspace, self.project.targets(self.options.image))
         meta = self.workspace.src / "meta-oejail"
         read = sorted(path for path in meta.rglob("*") if path.is_file())
         return Outcome(
-            reads=[*file_names(read), *(f"git:{path}" for path in self._repositories())],
-            writes=[*self._configuration(), *self._artefacts()],
+            reads=[*file_names([*read, self.project.lock_file]), *standing],
+            writes=[*self._configuration(), *self._artefacts(), *self._sources],
             note=f"{result.tasks_run} of {result.tasks_total} tasks run",
         )
 
     def _artefacts(self) -> list[str]:
         """What `collect` last took from the build: it may be up to date now, and not claim it."""
+    @property
+    def _sources(self) -> list[str]:
+        """Where it is kept what the build is made from."""
+        return file_names([self.project.state_dir / "sources.json"])
+
         record = self.state.records.get("collect")
         return [name for name in record.reads if name.startswith("file:")] if record else []
 
@@ -274,7 +300,7 @@ class Run:
         """
         recipes: set[str] = set()
         for path in self.lost:
-            if f"file:{path}" in self._configuration():
+            if f"file:{path}" in (*self._configuration(), *self._sources):
                 continue
             match = re.search(r"/tmp/work/[^/]+/(?P<recipe>[^/]+)/", str(path))
             recipes |= {match["recipe"]} if match else set(self.project.targets(image=False))
@@ -292,7 +318,7 @@ class Run:
         # Copies too: who deletes the deployed one wants it back, though a packaged one was taken.
         origins = [build_dir / name for a in taken for name in (a.origin, *a.copies)]
         kept = [self.collected / a.path for a in collection.artifacts]
-        self.state.claim("build", [*self._configuration(), *file_names(origins)])
+        self.state.claim("build", [*self._configuration(), *file_names(origins), *self._sources])
         return Outcome(
             reads=file_names(origins),
             writes=file_names([*kept, self.collected / "artifacts.json"]),
@@ -319,6 +345,7 @@ class Run:
         """The archive."""
         from oejail.bundle import pack, sidecar
 
+        from oejail import origins
         project = self.project
         path = project.bundle
         pack(
@@ -329,7 +356,10 @@ class Run:
             findings=self.findings,
             sample=project.is_sample,
         )
-        return Outcome(self._collection, file_names([path, sidecar(path)]), str(path))
+            sources=origins.kept(project),
+        )
+        return Outcome(
+            [*self._collection, *self._sources], file_names([path, sidecar(path)]), str(path)
 
     def verify(self) -> Outcome:
         """The archive as it lies there is whole."""

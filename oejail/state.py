@@ -12,14 +12,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from oejail import gitrepos
 from oejail.files import atomic_write, sha256_file
-from oejail.process import scrubbed_environment
 
 SCHEMA = 1
 ABSENT = "absent"
@@ -62,50 +61,12 @@ def _same_file(path: Path, then: Any) -> bool:
 def git_facts(repositories: Iterable[Path]) -> dict[Path, str]:
     """Each repository's commit, with DIRTY appended where it has local changes; ABSENT without one.
 
-    One that git cannot read counts as changed. All are asked at once: `up` with nothing to do waits
-    for one `git status`, not for each.
+    One that git cannot read counts as changed.
     """
-    environment = scrubbed_environment({"GIT_OPTIONAL_LOCKS": "0"})
-    asked = {}
-    for repository in repositories:
-        if not (repository / ".git").exists():
-            continue
-        # The repository is data, and its configuration can name programs that git runs (filters,
-        # fsmonitor): as root they must not run as root, so its owner is asked instead.
-        argv = ["git", "-c", "core.fsmonitor=false", "-c", f"safe.directory={repository}"]
-        argv += ["-C", str(repository), "status", "--porcelain=v2", "--branch", "--no-renames"]
-        owner = _owner(repository)
-        asked[repository] = subprocess.Popen(
-            argv,
-            env=environment if owner is None else {**environment, "HOME": "/", **_NO_CONFIG},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            user=owner and owner[0],
-            group=owner and owner[1],
-            extra_groups=owner and [],
-        )
     facts = dict.fromkeys(repositories, ABSENT)
-    for repository, process in asked.items():
-        out, _ = process.communicate()
-        lines = out.decode(errors="replace").splitlines()
-        commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid")), "")
-        dirty = any(line and not line.startswith("#") for line in lines)
-        readable = process.returncode == 0 and bool(commit)
-        facts[repository] = (commit or "unreadable") + (DIRTY if dirty or not readable else "")
+    for repository, status in gitrepos.statuses(facts).items():
+        facts[repository] = (status.commit or "unreadable") + (DIRTY if status.dirty else "")
     return facts
-
-
-_NO_CONFIG = {"GIT_CONFIG_GLOBAL": os.devnull, "XDG_CONFIG_HOME": "/"}
-"""Root's own settings of git, which another user cannot read."""
-
-
-def _owner(repository: Path) -> tuple[int, int] | None:
-    """As root: uid and gid of whoever else may write `repository`'s configuration; else None."""
-    if os.geteuid() != 0:
-        return None
-    info = (repository / ".git").stat()
-    return (info.st_uid, info.st_gid) if info.st_uid != 0 else None
 
 
 @dataclass

@@ -54,6 +54,29 @@ class Tools:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A repository that it was built from. `commit` is None for a directory without git; `dirty`:
+    it held local changes, which are in no commit."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    name: str
+    commit: str | None
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What it was built from: the repositories with layers, and of the others those that did not
+    stand at the commit that the tree's manifest (its SHA-256) says."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    manifest: str | None
+    repositories: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """manifest.json. `files` are all members but manifest.json and SHA256SUMS, in order."""
 
@@ -75,6 +98,8 @@ class Manifest:
     """Kinds of files that the build did not leave."""
     findings: tuple[Finding, ...]
     """What the checks said before it was packed."""
+    sources: Sources | None = None
+    """None where oejail did not build it."""
 
     def find(self, path: str) -> FileEntry | None:
         """The entry of `path`."""

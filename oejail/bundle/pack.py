@@ -20,7 +20,7 @@ from oejail.artifacts.layout import read_index
 from oejail.artifacts.model import Artifact, Collection
 from oejail.bundle import limits, manifest, tarformat
 from oejail.bundle.archive import CHUNK, MANIFEST, SUMS, Member, archive_size, order, write_archive
-from oejail.bundle.manifest import FileEntry, Jailhouse, Manifest, Tools
+from oejail.bundle.manifest import FileEntry, Jailhouse, Manifest, Sources, Tools
 from oejail.checks.finding import Finding
 from oejail.errors import BuildFailed, ConfigError, UsageFault, WorkspaceBusy
 from oejail.files import (
@@ -52,12 +52,13 @@ def pack(
     release: str,
     findings: Iterable[Finding] = (),
     sample: bool = False,
+    sources: Sources | None = None,
 ) -> PackResult:
     """Write the bundle of `out_dir` to `destination`, and `<destination>.sha256`.
 
     The same files, names and versions give the same bytes. `sample` marks the bundle of a sample
-    tree; a sample's files mark it anyway. Whatever happens, `destination` is the old bundle or the
-    new one.
+    tree; a sample's files mark it anyway. `sources` is what it was built from.
+    Whatever happens, `destination` is the old bundle or the new one.
 
     Raises UsageFault when `out_dir` is no collection or differs from it, WorkspaceBusy when
     somebody else is writing the same bundle.
@@ -77,6 +78,7 @@ def pack(
         files=tuple(FileEntry(a.path, a.kind, a.sha256, a.size, f"{a.mode:04o}") for a in files),
         absent=collection.absent,
         findings=tuple(findings),
+        sources=sources,
     ).encode()
     listed = manifest.sums([(MANIFEST, sha256_bytes(head)), *((a.path, a.sha256) for a in files)])
     members: list[tuple[Member, Iterable[bytes]]] = [

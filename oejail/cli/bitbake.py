@@ -20,6 +20,10 @@ def command(
     build_user: Annotated[
         str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
     ] = None,
+    allow_dirty: Annotated[
+        bool,
+        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
+    ] = False,
 ) -> None:
     """Run bitbake with arguments of your own, as oejail would.
 
@@ -30,9 +34,13 @@ def command(
     from oejail import engine as engines
     from oejail import log, project
     from oejail.cli.output import emit
+    from oejail.workspace import settle
     from oejail.workspace.workspace import open_workspace
 
     here = project.load()
     with here.lock("bitbake"):
         log.open_run_log(here.state_dir / "logs", "bitbake")
-        engines.bitbake(open_workspace(here, engine, build_user=build_user), args or [], emit)
+        workspace = open_workspace(here, engine, build_user=build_user, allow_dirty=allow_dirty)
+        engines.require_build_dir(workspace)
+        settle.prepare(workspace)
+        engines.bitbake(workspace, args or [], emit)

@@ -22,6 +22,10 @@ def command(
     build_user: Annotated[
         str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
     ] = None,
+    allow_dirty: Annotated[
+        bool,
+        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Build the targets with BitBake, and say what really happened.
@@ -31,17 +35,18 @@ def command(
     Ctrl-C stops BitBake and all that it started; the same command continues.
     """
     from oejail import engine as engines
-    from oejail import log, project
+    from oejail import log, origins, project
     from oejail.cli.output import emit, emit_json
-    from oejail.workspace import layers
+    from oejail.workspace import layers, settle
     from oejail.workspace.workspace import open_workspace
 
     here = project.load()
     with here.lock("build"):
         log.open_run_log(here.state_dir / "logs", "build")
-        workspace = open_workspace(here, engine, build_user=build_user)
+        workspace = open_workspace(here, engine, build_user=build_user, allow_dirty=allow_dirty)
         engines.require_build_dir(workspace)
         layers.ensure(workspace)
+        origins.keep(here, settle.prepare(workspace))
         result = engines.attempt(workspace, tuple(targets or here.targets(not no_image)))
     if as_json:
         emit_json(engines.as_json(result))

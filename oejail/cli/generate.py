@@ -15,6 +15,10 @@ def command(
     build_user: Annotated[
         str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
     ] = None,
+    allow_dirty: Annotated[
+        bool,
+        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
+    ] = False,
 ) -> None:
     """Make the oebuild workspace and its build directory: init, update, generate.
 
@@ -35,7 +39,7 @@ def command(
     here = project.load()
     with here.lock("generate"):
         open_run_log(here.state_dir / "logs", "generate")
-        workspace = open_workspace(here, engine, build_user=build_user)
+        workspace = open_workspace(here, engine, build_user=build_user, allow_dirty=allow_dirty)
         for name, verb in (
             ("init", ensure_init),
             ("update", ensure_sources),

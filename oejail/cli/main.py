@@ -29,6 +29,7 @@ VERBS = {
     "generate": "Make the oebuild workspace and its build directory.",
     "layers": "Show, add or remove BitBake layers.",
     "build": "Build the targets with BitBake, and say what really happened.",
+    "lock": "Write the commits, image and versions of a build to oejail.lock, or check them.",
     "shell": "An interactive shell in BitBake's environment.",
     "bitbake": "Run bitbake with arguments of your own.",
     "collect": "Gather what a build left, identified by content.",

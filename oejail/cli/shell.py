@@ -15,6 +15,10 @@ def command(
     build_user: Annotated[
         str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
     ] = None,
+    allow_dirty: Annotated[
+        bool,
+        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
+    ] = False,
 ) -> None:
     """An interactive shell in BitBake's environment.
 
@@ -23,8 +27,12 @@ def command(
     """
     from oejail import engine as engines
     from oejail import project
+    from oejail.workspace import settle
     from oejail.workspace.workspace import open_workspace
 
     here = project.load()
     with here.lock("shell"):
-        engines.shell(open_workspace(here, engine, build_user=build_user))
+        workspace = open_workspace(here, engine, build_user=build_user, allow_dirty=allow_dirty)
+        engines.require_build_dir(workspace)
+        settle.prepare(workspace)
+        engines.shell(workspace)

@@ -25,6 +25,10 @@ def command(
     no_image: Annotated[
         bool, typer.Option("--no-image", help="Leave out image recipes, and boot with them.")
     ] = False,
+    allow_dirty: Annotated[
+        bool,
+        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
+    ] = False,
     first: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Begin with STAGE.")
     ] = None,
@@ -39,7 +43,9 @@ def command(
 
     The stages are init, update, generate, layers, build, collect, check, bundle and verify. A stage
     is skipped when what it read is unchanged and what it wrote is as it left it; while a layer's
-    repository has local changes, BitBake decides what to build. After an interruption the same
+    repository has local changes, BitBake decides what to build. With an oejail.lock the
+    repositories are brought to its commits; local changes are refused before they could be lost,
+    or with --allow-dirty built and recorded in the bundle. After an interruption the same
     command continues. The last line on stdout is `bundle: PATH`.
     """
     from oejail import log, pipeline
@@ -62,7 +68,15 @@ def command(
         log.open_run_log(state / "logs", "up")
         bundle = pipeline.up(
             root,
-            pipeline.Options(engine, build_user, not no_image, first, last, frozenset(force or ())),
+            pipeline.Options(
+                engine,
+                build_user,
+                not no_image,
+                allow_dirty,
+                first,
+                last,
+                frozenset(force or ()),
+            ),
         )
     if bundle is not None:
         emit(f"bundle: {bundle}")

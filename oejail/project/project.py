@@ -43,6 +43,11 @@ class Project:
         return self.root / ".oejail"
 
     @property
+    def lock_file(self) -> Path:
+        """Which commits it is built with; need not be there."""
+        return self.root / "oejail.lock"
+
+    @property
     def dist_dir(self) -> Path:
         """Where bundles go."""
         return self.root / "dist"

@@ -159,6 +159,14 @@ def follow(text: str, before: Sequence[str], after: Sequence[str]) -> str:
     return "".join(kept) + "".join(f"{s}\n" for s in missing)
 
 
+def without_updates(text: str) -> str:
+    """A compile.yaml with `no_layer: true`: else each `oebuild bitbake` checks out the manifest's
+    commit in all that `repos:` lists, over what is locked or worked on there."""
+    if not text or plain(text, "compile.yaml").get("no_layer") is True:
+        return text
+    return changed(text, {"no_layer": True})
+
+
 def with_layers(text: str, layers: Sequence[str]) -> str:
     """A compile.yaml whose `layers:` are these; the same text when they are so already.
 

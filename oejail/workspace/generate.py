@@ -19,8 +19,15 @@ from typing import Any
 from oejail import files, oebuild
 from oejail.errors import ConfigError, UsageFault
 from oejail.log import logger
-from oejail.workspace import dockerparam, features, sources
-from oejail.workspace.compileyaml import carry_over, edit, follow, parts, statements
+from oejail.workspace import dockerparam, features, settle, sources
+from oejail.workspace.compileyaml import (
+    carry_over,
+    edit,
+    follow,
+    parts,
+    statements,
+    without_updates,
+)
 from oejail.workspace.features import Offer
 from oejail.workspace.model import Outcome, Workspace
 from oejail.yamltext import read_mapping
@@ -98,7 +105,7 @@ def ensure_generated(ws: Workspace) -> Outcome:
         docker = _docker_words(fresh)
         done.append(f"generated {ws.build_dir.name}/compile.yaml: {reason}")
     own = _own_lines(ws, offer, chosen, edit(text, drop=record.own))
-    text = edit(text, drop=record.own, add=own)
+    text = without_updates(edit(text, drop=record.own, add=own))
     if ws.engine == "container":
         text = dockerparam.complete(text, ws, _tools(ws, own))
     if text != old:
@@ -156,6 +163,8 @@ def _own_lines(ws: Workspace, offer: Offer, chosen: Sequence[str], others: str) 
         from oejail.workspace import sample
 
         lines += sample.local_conf_lines(sample.compiler_for(ws, _image(others)))
+    elif sources.manifest_file(ws).is_file():
+        lines += settle.MANIFEST_LINES
     return statements("\n".join((*lines, *declared)))
 
 
@@ -306,7 +315,8 @@ def _ensure_repositories(ws: Workspace) -> str | None:
     """The repositories that compile.yaml lists are in src/; what was done, or None."""
     repos = [str(name) for name in read_mapping(ws.compile_yaml).get("repos") or ()]
     if ws.tree == "openeuler":
-        return sources.fetch_listed(ws, repos)
+        made = settle.make_missing(ws, repos)
+        return "; ".join(filter(None, [made, sources.fetch_listed(ws, repos)])) or None
     for name in repos:
         if not (ws.src / name).is_dir():
             raise ConfigError(

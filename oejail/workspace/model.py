@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from oejail.process import SELF, Identity
 from oejail.project import Project
+
+if TYPE_CHECKING:
+    from oejail.workspace.lockfile import Lock
 
 Engine = Literal["host", "container"]
 Tree = Literal["openeuler", "sample", "path"]
@@ -32,6 +36,15 @@ class Workspace:
     oebuild: tuple[str, ...]
     """How oebuild is started: the words before its arguments."""
     identity: Identity = SELF
+    allow_dirty: bool = False
+    """Build with repositories that have local changes, and record that."""
+
+    @cached_property
+    def locked(self) -> Lock | None:
+        """What oejail.lock says; None where there is none. Raises ConfigError for a bad one."""
+        from oejail.workspace import lockfile
+
+        return lockfile.read(self.project.lock_file)
 
     @property
     def src(self) -> Path:

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from oejail import files, oebuild, process
 from oejail.errors import ChildFailed, ConfigError, PrerequisiteMissing
@@ -84,10 +85,20 @@ def git_environment(project: Project) -> dict[str, str]:
     return environment
 
 
+def manifest_file(ws: Workspace) -> Path:
+    """The tree's manifest; trees before 22.09 have none."""
+    return ws.meta_openeuler / ".oebuild" / "manifest.yaml"
+
+
 def manifest(ws: Workspace) -> dict[str, Entry]:
     """The tree's manifest: repository → URL and commit. Raises ConfigError for a bad one."""
-    path = ws.meta_openeuler / ".oebuild" / "manifest.yaml"
-    listed = read_mapping(path).get("manifest_list")
+    path = manifest_file(ws)
+    return manifest_entries(read_mapping(path), str(path))
+
+
+def manifest_entries(data: Mapping[str, Any], path: str) -> dict[str, Entry]:
+    """The entries of a manifest that `path` names; ConfigError for a bad one."""
+    listed = data.get("manifest_list")
     if not isinstance(listed, dict):
         raise ConfigError(f"{path}: no mapping manifest_list")
     entries = {}
@@ -111,7 +122,7 @@ def fetch_main(ws: Workspace) -> str | None:
         logger.info("update: fetching %s from %s", META_OPENEULER, source.url)
         result = _run(ws, ws.root, "yocto")
         if head(ws.meta_openeuler) is None:
-            raise _unfetched(ws, META_OPENEULER, source.url, source.ref, result)
+            raise unfetched(ws, META_OPENEULER, source.url, source.ref, result)
     return f"fetched {META_OPENEULER}"
 
 
@@ -160,7 +171,7 @@ def fetch_listed(ws: Workspace, names: Iterable[str]) -> str | None:
         for name in missing:
             found, entry = head(ws.src / name), entries[name]
             if found is None or (_COMMIT.fullmatch(entry.version) and found != entry.version):
-                raise _unfetched(ws, name, entry.url, entry.version, result)
+                raise unfetched(ws, name, entry.url, entry.version, result)
         files.remove_tree(scratch)
     return f"fetched {', '.join(missing)}"
 
@@ -197,7 +208,7 @@ def clone_own(ws: Workspace) -> str | None:
         )
         if not result.ok or head(fresh) is None:
             files.remove_tree(fresh)
-            raise _unfetched(ws, name, source.url, source.ref, result)
+            raise unfetched(ws, name, source.url, source.ref, result)
         fresh.rename(target)
         done.append(name)
     return f"fetched {', '.join(done)}" if done else None
@@ -255,7 +266,7 @@ def _run(ws: Workspace, directory: Path, what: str) -> process.Result:
     )
 
 
-def _unfetched(
+def unfetched(
     ws: Workspace, name: str, url: str, version: str, result: process.Result
 ) -> ChildFailed:
     """The error for a repository that did not come, with git's own words."""

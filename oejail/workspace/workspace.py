@@ -16,7 +16,7 @@ from oejail.project import Project
 from oejail.project.adopt import OEBUILD_KEY, is_workspace
 from oejail.project.model import META_OPENEULER, bad_workspace_path
 from oejail.workspace import identity as who
-from oejail.workspace import paths, sources
+from oejail.workspace import paths, settle, sources
 from oejail.workspace.generate import ensure_generated
 from oejail.workspace.model import Engine, Outcome, Tree, Workspace
 from oejail.yamltext import read_mapping
@@ -25,7 +25,11 @@ __all__ = ["ensure_generated", "ensure_init", "ensure_sources", "open_workspace"
 
 
 def open_workspace(
-    project: Project, engine: str | None = None, *, build_user: str | None = None
+    project: Project,
+    engine: str | None = None,
+    *,
+    build_user: str | None = None,
+    allow_dirty: bool = False,
 ) -> Workspace:
     """The project's workspace as a value; nothing is made or changed.
 
@@ -57,6 +61,7 @@ def open_workspace(
         tree=kind,
         oebuild=prefix,
         identity=identity,
+        allow_dirty=allow_dirty,
     )
 
 
@@ -196,19 +201,24 @@ def _link_src(ws: Workspace) -> bool:
 
 
 def ensure_sources(ws: Workspace) -> Outcome:
-    """See to it that the sources are in src/; what is there is used as it is.
+    """See to it that the sources are in src/; what is there is used as it is, or, with a lock,
+    brought to the locked commits.
 
-    Raises ChildFailed (a fetch failed: URL, git's words), ConfigError (the tree lacks a file that
-    oebuild needs), PrerequisiteMissing (git, or what the sample tree needs).
+    Raises UsageFault where that would lose work (see `settle`), ChildFailed (a fetch failed: URL,
+    git's words), ConfigError (the tree lacks a file that oebuild needs), PrerequisiteMissing (git,
+    or what the sample tree needs).
     """
     if ws.tree == "sample":
         from oejail.workspace import sample
 
         made = sample.lay_out(ws.src, identity=ws.identity)
+        settle.settle(ws)
         return Outcome(made.changed, made.reason)
-    done = []
+    done: list[str | None] = []
     if ws.tree == "openeuler":
+        done.append(settle.make_missing(ws, [META_OPENEULER]))
         done.append(sources.fetch_main(ws))
+    done += settle.settle(ws)
     common = ws.meta_openeuler / ".oebuild" / "common.yaml"
     if not common.is_file():
         raise ConfigError(
@@ -217,6 +227,7 @@ def ensure_sources(ws: Workspace) -> Outcome:
         )
     repos = read_mapping(common).get("repos") or []
     if ws.tree == "openeuler":
+        done.append(settle.make_missing(ws, [*map(str, repos), *ws.project.config.sources]))
         done.append(sources.fetch_listed(ws, map(str, repos)))
     else:
         for name in map(str, repos):
