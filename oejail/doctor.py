@@ -85,7 +85,7 @@ def _oebuild(directory: Path) -> Line:
     if found == oebuild.PINNED:
         return Line("oebuild", "ok", found + place, required=True)
     detail = f"{found}{place}; oejail was tested with {oebuild.PINNED}"
-    if not found.startswith(oebuild.SERIES):
+    if not oebuild.fits(found):
         return Line("oebuild", "missing", detail, fix, required=True)
     return Line("oebuild", "note", detail, fix)
 

@@ -36,6 +36,7 @@ READS = {
     "update": ("tree", "sources", "mirrors", "workspace", "build_user", *_CHOICES),
     "generate": (
         *("platform", "rtos", "features", "local_conf", "build_name", "engine", "workspace"),
+        *("oebuild", "nativesdk"),
         *_CHOICES,
     ),
     "layers": ("layers", "build_name", "engine", "workspace", *_CHOICES),
@@ -64,8 +65,8 @@ class Options:
     engine: str | None = None
     build_user: str | None = None
     image: bool = True
-    first: str | None = None
     allow_dirty: bool = False
+    first: str | None = None
     last: str | None = None
     force: frozenset[str] = frozenset()
 
@@ -215,21 +216,21 @@ class Run:
         from oejail.workspace.workspace import ensure_sources
 
         done = ensure_sources(self.workspace)
-        return Outcome(
         lock = self.project.lock_file
         standing = self._standing() if lock.exists() else []
+        return Outcome(
             reads=[*file_names([lock]), *standing],
             writes=[f"file:{path}/.git/HEAD" for path in self._repositories()],
             note=done.reason,
         )
 
-    def _repositories(self) -> list[Path]:
     def _standing(self) -> list[str]:
         """The repositories as they are now: oejail may just have moved some."""
         names = [f"git:{path}" for path in self._repositories()]
         self.state.ask_git(names)
         return names
 
+    def _repositories(self) -> list[Path]:
         return sorted(path.parent for path in self.workspace.src.glob("*/.git"))
 
     def generate(self) -> Outcome:
@@ -264,9 +265,9 @@ class Run:
         from oejail.artifacts import SetSpec
         from oejail.workspace.settle import prepare
 
-        redo = self._recipes_to_redo()
         origins.keep(self.project, prepare(self.workspace))
         standing = self._standing()
+        redo = self._recipes_to_redo()
         if redo:
             engine.redo(self.workspace, redo)
         result = engine.build(self.workspace, self.project.targets(self.options.image))
@@ -278,13 +279,13 @@ class Run:
             note=f"{result.tasks_run} of {result.tasks_total} tasks run",
         )
 
-    def _artefacts(self) -> list[str]:
-        """What `collect` last took from the build: it may be up to date now, and not claim it."""
     @property
     def _sources(self) -> list[str]:
         """Where it is kept what the build is made from."""
         return file_names([self.project.state_dir / "sources.json"])
 
+    def _artefacts(self) -> list[str]:
+        """What `collect` last took from the build: it may be up to date now, and not claim it."""
         record = self.state.records.get("collect")
         return [name for name in record.reads if name.startswith("file:")] if record else []
 
@@ -302,7 +303,7 @@ class Run:
         for path in self.lost:
             if f"file:{path}" in (*self._configuration(), *self._sources):
                 continue
-            match = re.search(r"/tmp/work/[^/]+/(?P<recipe>[^/]+)/", str(path))
+            match = re.search(r"/(?:work/[^/]+|oejail)/(?P<recipe>[^/]+)/", str(path))
             recipes |= {match["recipe"]} if match else set(self.project.targets(image=False))
         return tuple(sorted(recipes))
 
@@ -343,9 +344,9 @@ class Run:
 
     def bundle(self) -> Outcome:
         """The archive."""
+        from oejail import origins
         from oejail.bundle import pack, sidecar
 
-        from oejail import origins
         project = self.project
         path = project.bundle
         pack(
@@ -355,11 +356,11 @@ class Run:
             release=project.config.release,
             findings=self.findings,
             sample=project.is_sample,
-        )
             sources=origins.kept(project),
         )
         return Outcome(
             [*self._collection, *self._sources], file_names([path, sidecar(path)]), str(path)
+        )
 
     def verify(self) -> Outcome:
         """The archive as it lies there is whole."""

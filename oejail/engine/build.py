@@ -25,6 +25,7 @@ from oejail.log import logger
 from oejail.process import Reader, Result
 from oejail.project import Project
 from oejail.project.model import TARGET
+from oejail.workspace import hosttools
 from oejail.workspace.model import Workspace
 
 RECORD = "last-build.json"
@@ -42,8 +43,8 @@ _CUT_SHORT = re.compile(r"marshal data too short|\bpyshtables\b")
 _ENVIRONMENT = {
     "BASH_ENV": "$OEJAIL_BASH_ENV",
     "OEJAIL_BASH_ENV": str(Path(__file__).with_name("build.bash")),
-}
     "OEJAIL_GUARD": str(guard.PROGRAM),
+}
 BITBAKE_STARTS = "oejail: bitbake starts"
 """The line that build.bash puts before BitBake's output."""
 
@@ -76,6 +77,7 @@ def attempt(ws: Workspace, targets: Sequence[str], *, progress: bool = True) -> 
     for target in targets:
         if not re.fullmatch(TARGET, target):
             raise UsageFault(f"target {target!r}: only letters, digits and . + _ : / - are allowed")
+    hosttools.check(ws)
     run = _Run(ws, tuple(targets))
     try:
         return run.go(progress)

@@ -196,6 +196,7 @@ engine: {engine}  #| where BitBake runs: container or host; --engine overrides
 rtos: {rtos}  #| the RTOS beside Linux; null: none of oejail's own
 {rtos_why}
 oebuild: null  #| path of another oebuild executable
+nativesdk: null  #| engine host: where openEuler's nativesdk is installed, if it is
 build_user: null  #| when oejail runs as root: who runs oebuild and BitBake
 workspace: {workspace}  #| where oebuild works; default workspace/ beside this file
 build_name: {build_name}  #| directory below the workspace's build/; default {board}

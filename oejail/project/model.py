@@ -204,6 +204,8 @@ class Config:
     """Path of another oebuild executable."""
     engine: Literal["container", "host"] = "container"
     """Where BitBake runs."""
+    nativesdk: Text | None = None
+    """Host engine: where openEuler's nativesdk is installed; null for oebuild's default."""
     build_user: (
         Annotated[str, Matches(r"[a-z_][a-z0-9_.-]*\$?|[0-9]{1,10}", "a user's name or id")] | None
     ) = None

@@ -19,7 +19,7 @@ from typing import Any
 from oejail import files, oebuild
 from oejail.errors import ConfigError, UsageFault
 from oejail.log import logger
-from oejail.workspace import dockerparam, features, settle, sources
+from oejail.workspace import dockerparam, features, nativesdk, settle, sources
 from oejail.workspace.compileyaml import (
     carry_over,
     edit,
@@ -52,6 +52,8 @@ class _Recipe:
     """SHA-256 of the tree's files that oebuild reads."""
     place: str
     """The build directory as BitBake sees it."""
+    nativesdk: str | None = None
+    """Its directory, where oejail.yaml gives one to the host engine."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ def ensure_generated(ws: Workspace) -> Outcome:
     the tree offers; a broken file of the tree), UsageFault (the build directory was filled for
     another machine or engine), ChildFailed (oebuild did not generate it).
     """
-    offer = _offer(ws)
+    version = oebuild.version(ws.oebuild, ws.identity)
+    nativesdk.require(ws, version)
+    sdk = nativesdk.declared(ws)
+    offer = offer_of(ws, version)
     chosen = features.wanted(offer, ws.project.platform, ws.project.config.features)
     recipe = _Recipe(
         ws.project.platform.name,
@@ -86,6 +91,7 @@ def ensure_generated(ws: Workspace) -> Outcome:
         _BUILD_IN[ws.engine],
         _digest(ws, offer),
         ws.build_dir_as_built,
+        None if sdk is None else str(sdk.directory),
     )
     kept = _read_record(ws)
     record = kept or _Record()
@@ -127,17 +133,20 @@ def ensure_generated(ws: Workspace) -> Outcome:
             done.append("brought what oejail adds to it up to date")
     if (now := _Record(recipe, layers, conf, own, docker)) != kept:
         _write_record(ws, now)
+    _note_unheard(ws, text, known=(*conf, *own))
     if (fetched := _ensure_repositories(ws)) is not None:
         done.append(fetched)
     return Outcome(bool(done), "; ".join(done) or f"{ws.build_dir.name}/compile.yaml is right")
 
 
-def _offer(ws: Workspace) -> Offer:
+def offer_of(ws: Workspace, version: str) -> Offer:
+    """What the tree in src/ offers an oebuild of `version`. Raises as `features.read`."""
     feature_root = read_mapping(ws.root / ".oebuild" / "config").get("feat_root_dir")
     root = feature_root.strip() if isinstance(feature_root, str) else ""
     if root and (root.startswith("/") or ".." in Path(root).parts):
         raise ConfigError(f"{ws.root / '.oebuild/config'}: feat_root_dir {root!r} leaves the tree")
-    return features.read(ws.meta_openeuler / ".oebuild", root or None)
+    root_of_tree = ws.meta_openeuler / ".oebuild"
+    return features.read(root_of_tree, root or None, oebuild.schemas(version))
 
 
 def _digest(ws: Workspace, offer: Offer) -> str:
@@ -208,6 +217,9 @@ def _why_generate(
     wrong = _other_target(now, ws, recipe)
     if wrong is not None:
         return wrong
+    sdk = now.get("nativesdk_dir")
+    if sdk != recipe.nativesdk and (recipe.nativesdk or (record and record.recipe)):
+        return f"nativesdk {recipe.nativesdk or 'none'} instead of {sdk or 'none'}"
     if record is not None:
         if record.recipe is None:
             return "a run was stopped while it made it"
@@ -216,7 +228,7 @@ def _why_generate(
             return f"features {', '.join(recipe.features) or 'none'} instead of {before}"
         if record.recipe.tree != recipe.tree:
             return "the tree's .oebuild has changed"
-    return _missing_feature(now, offer, recipe)
+    return _missing_feature(now, ws, offer, recipe)
 
 
 def _other_target(now: dict[str, Any], ws: Workspace, recipe: _Recipe) -> str | None:
@@ -229,16 +241,17 @@ def _other_target(now: dict[str, Any], ws: Workspace, recipe: _Recipe) -> str | 
     return None
 
 
-def _missing_feature(now: dict[str, Any], offer: Offer, recipe: _Recipe) -> str | None:
+def _missing_feature(
+    now: dict[str, Any], ws: Workspace, offer: Offer, recipe: _Recipe
+) -> str | None:
     """Which feature a compile.yaml has not the lines or layers of; None when it has all."""
     lines = {line.strip() for line in str(now.get("local_conf") or "").splitlines()}
     layers = set(map(str, now.get("layers") or ()))
-    for name in recipe.features:
-        feature = offer.features[name]
+    for feature in features.enabled(offer, ws.project.platform, recipe.features):
         missing = [x for x in feature.local_conf if x not in lines]
         missing += [x for x in feature.layers if x not in layers]
         if missing:
-            return f"feature {name} is missing ({missing[0]})"
+            return f"feature {feature.name} is missing ({missing[0]})"
     return None
 
 
@@ -286,12 +299,14 @@ def _generate(ws: Workspace, offer: Offer, recipe: _Recipe) -> str:
     words = ["generate", "-p", recipe.platform, "-d", _SCRATCH, "-b_in", recipe.build_in, "-ny"]
     for name in recipe.features:
         words += ["-f", name]
+    if recipe.nativesdk is not None:
+        words += ["-n", recipe.nativesdk]
     result = oebuild.run(ws.root, words, prefix=ws.oebuild, identity=ws.identity)
     made = scratch / "compile.yaml"
     if not made.is_file():
         raise oebuild.failed(result, f"{ws.build_dir}: oebuild generate made no compile.yaml")
     compiled = read_mapping(made)
-    wrong = _other_target(compiled, ws, recipe) or _missing_feature(compiled, offer, recipe)
+    wrong = _other_target(compiled, ws, recipe) or _missing_feature(compiled, ws, offer, recipe)
     if wrong is not None:
         raise oebuild.failed(result, f"{ws.build_dir}: oebuild generated something else: {wrong}")
     # The container's volumes name the directory that it was generated in.
@@ -339,6 +354,24 @@ def _follow_in_conf(ws: Workspace, before: Sequence[str], after: Sequence[str]) 
     changed = follow(text, before, after)
     if changed != text:
         files.atomic_write(path, changed.encode("utf-8", "surrogateescape"))
+
+
+def _note_unheard(ws: Workspace, text: str, known: Sequence[str]) -> None:
+    """Say which lines that were put into compile.yaml by hand BitBake does not see."""
+    local = ws.build_dir / "conf" / "local.conf"
+    try:
+        there = files.read_limited(local, files.MIB).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return  # oebuild makes it with all lines that are in compile.yaml by then
+    present = statements(there)
+    for line in parts(text)[1]:
+        if line not in known and line not in present:
+            logger.warning(
+                "%s: %s is not in conf/local.conf, into which oebuild put such lines once: move it "
+                "to local_conf: in oejail.yaml, then oejail generate",
+                ws.compile_yaml,
+                line.splitlines()[0],
+            )
 
 
 def _text(path: Path) -> str:

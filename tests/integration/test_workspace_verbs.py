@@ -237,7 +237,7 @@ def test_an_adopted_build_directory_that_is_right_stays(v2: Place) -> None:
     made = v2.compiled
     assert made["no_layer"] is False
     done = v2.all()[2]
-    assert done.changed and "lines for local.conf" in done.reason and "generated" not in done.reason
+    assert done.changed and "what oejail adds" in done.reason and "generated" not in done.reason
     now = v2.compiled
     added = "\n".join(('INHERIT += "oejail-events"', *MANIFEST_LINES)) + "\n"
     assert now.pop("local_conf") == str(made.pop("local_conf")).rstrip("\n") + "\n" + added
@@ -268,13 +268,12 @@ def test_broken_files_of_the_tree(v2: Place) -> None:
         v2.all()
     (meta / "env.yaml").write_text(trees.ENV)
     (meta / "platform/qemu-aarch64.yaml").write_text("type: platform\nmachine: [")
-    with pytest.raises(ChildFailed, match="oebuild generate made no") as caught:
+    with pytest.raises(ConfigError, match=r"platform/qemu-aarch64\.yaml:2: not YAML"):
         v2.all()
-    assert caught.value.exit_code == Exit.CHILD_FAILED
     (meta / "platform/qemu-aarch64.yaml").write_text(
         trees.PLATFORM.format(name="qemu-aarch64").replace("machine: qemu", "machine: kemu")
     )
-    with pytest.raises(ChildFailed, match="machine kemu-aarch64 instead of qemu-aarch64"):
+    with pytest.raises(ConfigError, match="machine kemu-aarch64, but oejail's platform qemu-"):
         v2.all()
     shutil.rmtree(meta)
     with pytest.raises(ConfigError, match=r"common\.yaml: no such file, so .* is no tree"):

@@ -53,6 +53,35 @@ V2: Mapping[str, str] = {
     ".oebuild/features/openeuler-mcs.yaml": "type: feature\nsupport: qemu-aarch64\n",
 }
 
+OPENEULER: Mapping[str, str] = {
+    **{name: text for name, text in V2.items() if "/features/" not in name},
+    # In the shape of openEuler's own (2026): hypervisors of their own that the pedestals select,
+    # and sub-features whose config is a list, which oebuild passes over.
+    ".oebuild/features/mcs/mcs.yaml": (
+        "id: mcs\nprompt: Enable the MCS stack\n"
+        "machines:\n  [\n    qemu-aarch64,\n    raspberrypi4-64,\n    kp920,\n  ]\n"
+        "config:\n  layers:\n    - yocto-meta-openeuler/rtos/meta-openeuler-rtos\n"
+        "  local_conf:\n    - 'DISTRO_FEATURES:append = \" mcs \"'\n"
+        "    - 'MCS_FEATURES ?= \"openamp\"'\n"
+        "sub_feats:\n"
+        "  - id: baremetal # mcs/baremetal\n    selects: [hypervisor/baremetal]\n"
+        "  - id: xen\n    selects: [hypervisor/xen]\n"
+        "    config:\n      - 'MCS_FEATURES:append = \"xen\"'\n"
+        "  - id: jailhouse\n    selects: [hypervisor/jailhouse]\n"
+        "    config:\n      - 'MCS_FEATURES:append = \"jailhouse\"'\n"
+        "one_of:\n  - self/baremetal\n  - self/xen\n  - self/jailhouse\n"
+        "default_one_of: self/baremetal\n"
+    ),
+    ".oebuild/features/hypervisor/baremetal.yaml": "id: baremetal\n",
+    ".oebuild/features/hypervisor/xen.yaml": "id: xen\nmachines: [qemu-aarch64]\n",
+    ".oebuild/features/hypervisor/jailhouse.yaml": (
+        "id: jailhouse\nmachines: [qemu-aarch64, raspberrypi4-64, kp920]\n"
+        "config:\n  local_conf:\n    - 'MCS_FEATURES:remove = \" openamp xen \"'\n"
+        "    - 'MCS_FEATURES:append = \" jailhouse \"'\n"
+    ),
+    ".oebuild/features/README.md": "no feature\n",
+}
+
 
 def write(root: Path, contents: Mapping[str, str]) -> Path:
     """Write files below `root`, and return it."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from oejail import platforms
-from oejail.errors import ConfigError
+from oejail import oebuild, platforms
+from oejail.errors import ConfigError, PrerequisiteMissing
 from oejail.workspace import features
 from oejail.workspace.features import Offer, jailhouse_lines, wanted
 from tests.support import trees
@@ -62,11 +62,75 @@ def test_an_explicit_list_is_taken_as_it_is(v1: Offer, v2: Offer) -> None:
 
 def test_unknown_feature_says_what_there_is(v1: Offer, v2: Offer) -> None:
     with pytest.raises(ConfigError) as caught:
-        wanted(v2, QEMU, ["openeuler-mcs"])
-    assert "no feature openeuler-mcs (feature schema v2)" in caught.value.message
+        wanted(v2, QEMU, ["openeuler-mpc"])
+    assert "no feature openeuler-mpc (feature schema v2)" in caught.value.message
     assert "offers: init/systemd, mcs, mcs/baremetal, mcs/jailhouse" in caught.value.message
     with pytest.raises(ConfigError, match="did you mean openeuler-mcs"):
         wanted(v1, QEMU, ["openeuler-mcss"])
+
+
+@pytest.mark.parametrize(
+    ("schema", "asked", "name"),
+    [
+        ("v2", "openeuler-mcs", "mcs/jailhouse"),
+        ("v1", "mcs/jailhouse", "openeuler-mcs"),
+        ("v1", "mcs", "openeuler-mcs"),
+    ],
+)
+def test_openeulers_other_names(schema: str, asked: str, name: str, v1: Offer, v2: Offer) -> None:
+    with pytest.raises(ConfigError) as caught:
+        wanted(v1 if schema == "v1" else v2, QEMU, [asked])
+    said = f"{asked} is called {name} in this tree (feature schema {schema})"
+    assert said in caught.value.message and name in str(caught.value.hint)
+
+
+def test_auto_takes_what_it_is_called_here(tmp_path: Path) -> None:
+    """24.03's flat `mcs`, and the weeks in which the category was called mica."""
+    flat = {k.replace("openeuler-mcs", "mcs"): v for k, v in trees.V1.items()}
+    offer = features.read(trees.write(tmp_path / "flat", flat) / ".oebuild")
+    assert wanted(offer, QEMU, "auto") == ("mcs",)
+    assert jailhouse_lines(offer, ["mcs"], []) == JAILHOUSE
+    mica = {
+        k.replace("mcs/mcs.yaml", "mica/mica.yaml"): v.replace("id: mcs", "id: mica")
+        for k, v in trees.V2.items()
+    }
+    offer = features.read(trees.write(tmp_path / "mica", mica) / ".oebuild")
+    assert wanted(offer, QEMU, "auto") == ("mica/jailhouse",)
+
+
+def test_openeulers_own_mcs(tmp_path: Path) -> None:
+    """Dependencies, selected features and defaults; a sub-feature whose config is a list."""
+    offer = features.read(trees.write(tmp_path, trees.OPENEULER) / ".oebuild")
+    assert offer.schema == "v2"
+    names = wanted(offer, QEMU, "auto")
+    assert names == ("mcs/jailhouse",)
+    found = [feature.name for feature in features.enabled(offer, QEMU, names)]
+    assert found == ["mcs/jailhouse", "hypervisor/jailhouse", "mcs"]
+    assert [f.name for f in features.enabled(offer, QEMU, ["mcs"])] == [
+        *("mcs", "mcs/baremetal", "hypervisor/baremetal")
+    ]
+    # What is asked for by the hypervisor's own name counts as that choice.
+    asked = wanted(offer, QEMU, ["jailhouse", "mcs"])
+    assert asked == ("hypervisor/jailhouse", "mcs")
+    assert "mcs/baremetal" not in [f.name for f in features.enabled(offer, QEMU, asked)]
+    with pytest.raises(ConfigError, match="mcs/baremetal and mcs/jailhouse exclude each other"):
+        wanted(offer, QEMU, ["mcs/jailhouse", "mcs/baremetal"])
+    with pytest.raises(ConfigError, match=r"yaml:1: mcs/xen needs it, and feature hypervisor/xen"):
+        wanted(offer, platforms.load("raspberrypi4-64"), ["mcs/xen"])
+
+
+def test_what_an_older_oebuild_reads(tmp_path: Path) -> None:
+    """openEuler kept v1 in features/ and v2 in nightly-features/; 0.2.1.0 passes over the first."""
+    nightly = {k.replace("/features/", "/nightly-features/"): v for k, v in trees.V2.items()}
+    root = trees.write(tmp_path / "both", {**trees.V1, **nightly}) / ".oebuild"
+    assert features.read(root).schema == "v1"
+    offer = features.read(root, None, oebuild.schemas("0.2.1.0"))
+    assert (offer.schema, offer.directory) == ("v2", "nightly-features")
+    assert features.read(root, "nightly-features").schema == "v2"
+    alone = trees.write(tmp_path / "v1", trees.V1) / ".oebuild"
+    assert features.read(alone, None, oebuild.schemas("0.2.1.1")).schema == "v1"
+    with pytest.raises(PrerequisiteMissing, match="of schema v1, which this oebuild does not"):
+        features.read(alone, None, oebuild.schemas("0.2.1.0"))
 
 
 def test_feature_for_other_machines(v1: Offer) -> None:
@@ -101,17 +165,49 @@ def test_nightly_features(tmp_path: Path) -> None:
     ("text", "error"),
     [
         ("id: [", r"bad\.yaml:1: not YAML"),
-        ("- 1", "not a mapping"),
-        ("name: x", "a feature without id"),
-        ("id: x\nsub_feats: [{name: y}]", "an entry of sub_feats without id"),
-        ("id: x\nsub_feats: 3", "sub_feats is no list"),
+        ("", r"bad\.yaml: not a mapping"),
+        ("\n- 1", r"bad\.yaml:2: not a mapping"),
+        ("id: x\nname: 1\nname: 2", r"bad\.yaml:3: key name again; it stands in line 2"),
+        ("\nname: x", r"bad\.yaml:2: a feature without id"),
+        ("id: Self", r"bad\.yaml:1: id self"),
+        ("id: x\nsub_feats: [{name: y}]", r"bad\.yaml:2: an entry of sub_feats without id"),
+        ("id: x\nsub_feats:\n- id: y\n- 1", r"bad\.yaml:4: an entry of sub_feats is no mapping"),
+        ("id: x\nsub_feats: [{id: y,\n sub_feats: []}]", r"bad\.yaml:3: sub_feats inside"),
+        ("id: x\nsub_feats: 3", r"bad\.yaml:2: sub_feats is no list"),
+        ("\n\nid: mcs", r"feature mcs again; it is in .*\.yaml:1 too|mcs\.yaml:1: feature mcs"),
+        ("id: x\nselects: [nowhere]", r"bad\.yaml:1: mcs/x refers to nowhere, which is no"),
+        ("id: x\none_of: [self/]", r"bad\.yaml:2: feature mcs/x refers to nothing"),
+        ("id: x\naliases: [openeuler-systemd]", "openeuler-systemd is a name of mcs/x and of|x$"),
+        ("id: x\ndependencies: [self]", r"depend on each other: mcs/x → mcs/x"),
     ],
 )
 def test_a_broken_file_is_named(text: str, error: str, tmp_path: Path) -> None:
     root = trees.write(tmp_path, {**trees.V2, ".oebuild/features/mcs/bad.yaml": text})
     with pytest.raises(ConfigError, match=error) as caught:
         features.read(root / ".oebuild")
-    assert "features/mcs/bad.yaml" in caught.value.message
+    assert "features/mcs/" in caught.value.message or "init/systemd.yaml" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "error"),
+    [
+        ("platform/qemu-aarch64.yaml", "machine: [", r"qemu-aarch64\.yaml:1: not YAML"),
+        ("platform/qemu-aarch64.yaml", "machine: q\ntype: x", r"yaml:2: no type: platform"),
+        ("platform/qemu-aarch64.yaml", "type: platform\nmachine: 3", r"yaml:2: no text machine"),
+        ("platform/qemu-aarch64.yaml", "type: platform\nmachine: q", "no text toolchain_type"),
+        (
+            "platform/qemu-aarch64.yaml",
+            trees.PLATFORM.format(name="kemu"),
+            r"yaml:2: machine kemu, but oejail's platform qemu-aarch64 has machine qemu-aarch64",
+        ),
+        ("common.yaml", "repos: 1", r"common\.yaml:1: repos is no list"),
+        ("common.yaml", "type: common\nlocal_conf: [x]", r"common\.yaml:2: local_conf is no text"),
+    ],
+)
+def test_a_broken_platform_is_named(file: str, text: str, error: str, tmp_path: Path) -> None:
+    root = trees.write(tmp_path, {**trees.V2, f".oebuild/{file}": text})
+    with pytest.raises(ConfigError, match=error):
+        wanted(features.read(root / ".oebuild"), QEMU, "auto")
 
 
 JAILHOUSE = ['MCS_FEATURES = "jailhouse"']
