@@ -15,6 +15,12 @@ from oejail.files import MIB, canonical_json, read_limited, sha256_bytes
 INDEX = "artifacts.json"
 TARGET_FILES = Path(__file__).with_name("target")
 
+_SCRIPTS = (
+    ("payload/oejail-start", 0o755),
+    ("payload/oejail.init", 0o755),
+    ("payload/oejail.service", 0o644),
+    ("install.sh", 0o755),
+)
 _CELL_NAME = re.compile(r"[ -~]{1,32}")
 
 
@@ -38,11 +44,13 @@ def check_cell_name(name: str, place: str) -> str:
 
 
 def write_own(out: Path, chosen: CollectedSet) -> list[Artifact]:
-    """Write oejail.set, oejail-start and install.sh into OUT; they are artefacts like others."""
+    """Write oejail.set and the scripts for the target into OUT; they are artefacts like others."""
     own = [
         ("set", "payload/oejail.set", set_lines(chosen).encode(), 0o644),
-        ("script", "payload/oejail-start", (TARGET_FILES / "oejail-start").read_bytes(), 0o755),
-        ("script", "install.sh", (TARGET_FILES / "install.sh").read_bytes(), 0o755),
+        *(
+            ("script", path, (TARGET_FILES / path.rpartition("/")[2]).read_bytes(), mode)
+            for path, mode in _SCRIPTS
+        ),
     ]
     artifacts = []
     for kind, path, data, mode in own:

@@ -116,7 +116,11 @@ def test_install(versions: list[Version], root: Path) -> None:
     assert is_whole(root, one)
     place = root / "opt" / "oejail" / "current"
     for path in place.rglob("*"):
-        executable = path.is_dir() or path.name in ("jailhouse", "oejail-start")
+        executable = path.is_dir() or path.name in (
+            "jailhouse",
+            "oejail-start",
+            "oejail.init",
+        )
         assert path.stat().st_mode & 0o777 == (0o755 if executable else 0o644), path
 
 
@@ -191,12 +195,12 @@ def own(versions: list[Version], tmp_path: Path) -> Version:
         (lambda d: (d / "SHA256SUMS").unlink(), "SHA256SUMS: missing; unpack the whole bundle"),
         (lambda d: (d / "manifest.json").unlink(), "manifest.json: missing"),
         (lambda d: shutil.rmtree(d / "payload"), "payload/oejail.set: missing"),
-        (lambda d: (d / "payload/more").write_bytes(b"x"), "14 files, 13 in SHA256SUMS"),
+        (lambda d: (d / "payload/more").write_bytes(b"x"), "16 files, 15 in SHA256SUMS"),
         (
             lambda d: (d / "SHA256SUMS").write_text(
                 "".join((d / "SHA256SUMS").read_text().splitlines(keepends=True)[:5])
             ),
-            "13 files, 1 in SHA256SUMS",
+            "15 files, 1 in SHA256SUMS",
         ),
     ],
     ids=["changed", "gone", "no sums", "no manifest", "no payload", "one more", "sums cut"],
@@ -280,7 +284,7 @@ def test_a_read_only_disk(versions: list[Version], root: Path) -> None:
     read_only = f"cd / && mount -o remount,bind,ro '{root}' && cd '{root}'"
     done = on_tmpfs(root, f"{ash(one, root)} && {read_only} && ! {ash(two, root)} && {STATE}")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].endswith(": cannot be made")
+    assert "cannot be made; is the file system full or read-only?" in done.stderr
     assert done.stdout.splitlines()[1:4] == [one.digest, "current", one.digest]
 
 
@@ -518,3 +522,180 @@ def test_start_without_what_it_needs(
 
 def test_start_takes_no_arguments(scratch: Path) -> None:
     assert start(scratch, "now") == (2, "usage: oejail-start\n", [])
+
+
+# Started at boot
+
+
+def links(root: Path) -> dict[str, str]:
+    """Every link below /etc, with what it points to."""
+    found = [path for path in (root / "etc").rglob("*") if path.is_symlink()]
+    return {str(path.relative_to(root)): os.readlink(path) for path in found}
+
+
+UNIT = "/opt/oejail/current/oejail.service"
+SYSTEMD = {
+    "etc/systemd/system/oejail.service": UNIT,
+    "etc/systemd/system/multi-user.target.wants/oejail.service": UNIT,
+}
+INIT = "/opt/oejail/current/oejail.init"
+
+
+@pytest.mark.parametrize(
+    ("directories", "expected"),
+    [
+        (["run/systemd/system", "etc/init.d"], SYSTEMD),
+        (["etc/rc5.d", "etc/init.d"], {"etc/rc5.d/S90oejail": INIT}),
+        (["etc/init.d"], {"etc/init.d/S90oejail": INIT}),
+    ],
+    ids=["systemd", "openEuler's BusyBox", "init.d"],
+)
+def test_enable_and_disable(
+    versions: list[Version], root: Path, directories: list[str], expected: dict[str, str]
+) -> None:
+    for directory in directories:
+        (root / directory).mkdir(parents=True)
+    (root / "etc" / "theirs").symlink_to("elsewhere")
+    theirs = {"etc/theirs": "elsewhere"}
+    script = versions[0].directory / "install.sh"
+    said = run(versions[0], root, "--enable")
+    assert sorted(said.splitlines()[1:]) == sorted(f"enabled: /{path}" for path in expected)
+    assert links(root) == expected | theirs
+    assert run(versions[0], root, "--keep", "--enable").splitlines()[1:] == said.splitlines()[1:]
+    # What it starts is there, seen from the board's own root.
+    for target in expected.values():
+        assert (root / target.removeprefix("/")).is_file()
+    run(versions[1], root)
+    assert links(root) == expected | theirs
+    done = install(script, "--keep", "--disable", "--root", root)
+    assert (done.returncode, links(root)) == (0, theirs)
+    assert current(root) == versions[1].digest
+
+
+def test_enable_leaves_what_is_not_ours(versions: list[Version], root: Path) -> None:
+    (root / "etc/init.d").mkdir(parents=True)
+    (root / "etc/init.d/S90oejail").write_text("theirs")
+    done = install(versions[0].directory / "install.sh", "--enable", "--root", root)
+    assert (done.returncode, "is in the way, and not ours" in done.stderr) == (1, True)
+    run(versions[0], root, "--disable")
+    assert (root / "etc/init.d/S90oejail").read_text() == "theirs"
+
+
+def test_enable_without_an_init(versions: list[Version], root: Path) -> None:
+    done = install(versions[0].directory / "install.sh", "--enable", "--root", root)
+    assert (done.returncode, "nothing starts at boot" in done.stderr) == (1, True)
+    assert current(root) == versions[0].digest
+
+
+# What comes over ssh
+
+
+def stream(version: Version, *, damage: str = "") -> bytes:
+    """What `oejail deploy` sends of a version, made by BusyBox's own tools."""
+    script = (
+        'cp -R payload SHA256SUMS "$1" && cd "$1" && '
+        f"find payload -type f -exec md5sum {{}} + >MD5SUMS; {damage or ':'}; "
+        "tar -cf - SHA256SUMS MD5SUMS payload"
+    )
+    place = version.directory.parent / f"sent-{time.monotonic_ns()}"
+    place.mkdir()
+    argv = [BUSYBOX, "ash", "-c", script, "sh", str(place)]
+    done = subprocess.run(argv, cwd=version.directory, stdout=subprocess.PIPE, check=True)
+    shutil.rmtree(place)
+    return done.stdout
+
+
+def receive(
+    version: Version, root: Path, data: bytes, prefix: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    """install.sh --receive, read by the shell as `oejail deploy` has it read."""
+    script = prefix + (TARGET_FILES / "install.sh").read_text()
+    argv = [BUSYBOX, "ash", "-c", script, "install.sh", "--receive", version.digest]
+    return subprocess.run(
+        [*argv, "--root", str(root)], env={"PATH": "/nonexistent"}, input=data, capture_output=True
+    )
+
+
+NO_SHA256SUM = 'command() { [ "$2" != sha256sum ]; }\nsha256sum() { return 127; }\n'
+
+
+@pytest.mark.parametrize("prefix", ["", NO_SHA256SUM], ids=["sha256sum", "md5sum alone"])
+def test_receive(versions: list[Version], root: Path, prefix: str) -> None:
+    """openEuler's BusyBox is configured without sha256sum."""
+    one, two, _ = versions
+    for version in (one, two, two):
+        done = receive(version, root, stream(version), prefix)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert is_whole(root, one) and is_whole(root, two)
+    assert installed(root) == sorted([one.digest, two.digest, "current"])
+    done = receive(one, root, stream(one, damage="echo x >>payload/jailhouse.bin"), prefix)
+    assert done.returncode == 0, "the one that lies there is whole, and is taken"
+    assert current(root) == one.digest and is_whole(root, one)
+
+
+@pytest.mark.parametrize("prefix", ["", NO_SHA256SUM], ids=["sha256sum", "md5sum alone"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("echo x >>payload/jailhouse.bin", b"the copy differs"),
+        ("rm payload/jailhouse.bin", b"14 files, 15 in "),
+        ("echo x >payload/more", b"16 files, 15 in "),
+        ("rm payload/oejail.set", b"oejail.set: missing"),
+    ],
+)
+def test_what_arrives_damaged_is_not_installed(
+    versions: list[Version], root: Path, damage: str, words: bytes, prefix: str
+) -> None:
+    one, two, _ = versions
+    run(one, root)
+    done = receive(two, root, stream(two, damage=damage), prefix)
+    assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+    assert installed(root) == sorted([one.digest, "current"])
+
+
+def test_what_arrives_in_part_is_not_installed(versions: list[Version], root: Path) -> None:
+    one, two, _ = versions
+    run(one, root)
+    data = stream(two)
+    for size in range(0, len(data) - 10_240, 3 * 512 + 100):
+        done = receive(two, root, data[:size])
+        assert done.returncode == 1, size
+        assert installed(root) == sorted([one.digest, "current"]), size
+    assert is_whole(root, one)
+
+
+# One at a time
+
+
+def holding(root: Path, text: str) -> None:
+    (root / "opt" / "oejail").mkdir(parents=True, exist_ok=True)
+    (root / "opt" / "oejail" / ".busy").symlink_to(text)
+
+
+def test_a_second_one_is_refused(versions: list[Version], root: Path) -> None:
+    """The first one waits for its files; the second one is refused, the first one ends well."""
+    one, two, _ = versions
+    script = (TARGET_FILES / "install.sh").read_text()
+    argv = [BUSYBOX, "ash", "-c", script, "install.sh", "--receive", one.digest]
+    argv += ["--root", str(root)]
+    first = subprocess.Popen(argv, env={"PATH": "/nonexistent"}, stdin=subprocess.PIPE)
+    assert first.stdin is not None
+    deadline = time.monotonic() + 20
+    while not (root / "opt" / "oejail" / ".busy").is_symlink():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for arguments in ([], ["--receive", two.digest]):
+        done = install(two.directory / "install.sh", *arguments, "--root", root)
+        assert done.returncode == 3
+        assert f"process {first.pid} is installing" in done.stderr
+    first.stdin.write(stream(one))
+    first.stdin.close()
+    assert first.wait() == 0
+    assert installed(root) == sorted([one.digest, "current"])
+
+
+@pytest.mark.parametrize("text", ["999999999:1:x", "1:1:another boot", "x", ":", "-1::"])
+def test_the_lock_of_a_process_that_is_gone(versions: list[Version], root: Path, text: str) -> None:
+    holding(root, text)
+    run(versions[0], root)
+    assert installed(root) == sorted([versions[0].digest, "current"])

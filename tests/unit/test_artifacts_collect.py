@@ -103,6 +103,8 @@ def test_what_lies_in_out(build: ForeignBuild) -> None:
         "payload/jailhouse.ko",
         "payload/linux-loader.bin",
         "payload/oejail-start",
+        "payload/oejail.init",
+        "payload/oejail.service",
         "payload/oejail.set",
     ]
     assert (out / "payload/oejail.set").read_text() == (
@@ -117,6 +119,7 @@ def test_what_lies_in_out(build: ForeignBuild) -> None:
         "install.sh",
         "payload/bin/jailhouse",
         "payload/oejail-start",
+        "payload/oejail.init",
     }
 
 
