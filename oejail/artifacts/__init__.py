@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oejail.artifacts.collecting import collect
+    from oejail.artifacts.collecting import collect, missing
     from oejail.artifacts.layout import read_index
     from oejail.artifacts.model import (
         Artifact,
@@ -30,9 +30,10 @@ __all__ = [
     "InmateSpec",
     "SetSpec",
     "collect",
+    "missing",
     "read_index",
 ]
-_MODULES = {"collect": "collecting", "read_index": "layout"}
+_MODULES = {"collect": "collecting", "missing": "collecting", "read_index": "layout"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,8 +3,9 @@
 
 The rules, in order: what pkgdata says is not the current version is out; of one work directory
 packages-split counts before package, and package before image (only the first is what an image
-gets, stripped); of an ELF file the packaged one counts before the deployed one, for the same
-reason. Candidates with the same bytes are one. Whatever differs after that is an error.
+gets, stripped), and so do meta-oejail's index and a package file; of an ELF file the packaged one
+counts before the deployed one, for the same reason. Candidates with the same bytes are one.
+Whatever differs after that is an error.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from oejail.artifacts.discover import DEPLOYED, Candidate
+from oejail.artifacts.discover import DEPLOYED, INDEXED, PACKED, Candidate
 from oejail.artifacts.model import ArtifactConflict
 from oejail.artifacts.places import TREES
 
 STRIPPED = ("module", "tool")
 """Kinds whose packaged file differs from the deployed one by right."""
+
+
+_ORDER = {INDEXED: 0, PACKED: 2, DEPLOYED: 3}
+"""Which of several files with the same bytes is named; work directories come between."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,17 @@ def choose(candidates: Iterable[Candidate], digest: Callable[[Candidate], str]) 
     for home in sorted({candidate.home for candidate in left}):
         trees = [c.tree for c in left if c.home == home and c.tree in TREES]
         best = min(trees, key=TREES.index, default=None)
-        for candidate in [c for c in left if c.home == home and c.tree not in (best, DEPLOYED)]:
+        for candidate in [c for c in left if c.home == home and c.tree in TREES and c.tree != best]:
             left.remove(candidate)
             out.append((candidate, f"{best} counts before {candidate.tree}"))
+    if any(c.tree != "image" and c.tree != DEPLOYED for c in left):
+        out += [(c, "what is packaged counts before image") for c in left if c.tree == "image"]
+        left = [c for c in left if c.tree != "image"]
     packaged = [c for c in left if c.tree != DEPLOYED]
     if packaged and packaged[0].kind in STRIPPED:
         out += [(c, "the packaged file counts, stripped") for c in left if c not in packaged]
         left = packaged
-    left.sort(key=lambda c: (c.tree == DEPLOYED, str(c.path)))
+    left.sort(key=lambda c: (_ORDER.get(c.tree, 1), str(c.path)))
     digests = {candidate: digest(candidate) for candidate in left}
     if len(set(digests.values())) > 1:
         raise ArtifactConflict(

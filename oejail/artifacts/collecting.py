@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from logging import DEBUG, INFO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from oejail import __version__
-from oejail.artifacts import layout
+from oejail.artifacts import layout, packages
 from oejail.artifacts.choose import STRIPPED, Choice, choose
+from oejail.artifacts.deployed import INDEX
 from oejail.artifacts.discover import FIRMWARE, MODULE, TOOL, Candidate, Discovery, discover
 from oejail.artifacts.identify import identify
 from oejail.artifacts.model import (
@@ -66,7 +67,9 @@ def collect(build_dir: Path, platform: Platform, wanted: SetSpec, out: Path) -> 
         choice = choose([c for c in found.candidates if c.key == key], reader.digest)
         if choice is not None:
             choices[key] = choice
-    _require(found, wanted, choices)
+    absent = _absent(found, wanted, choices.keys())
+    if absent is not None:
+        raise absent
     with naming(out), atomic_directory(out) as fresh:
         artifacts = [_take(reader, choice, fresh) for choice in choices.values()]
         chosen = _collected_set(fresh, platform, wanted)
@@ -93,13 +96,14 @@ class _Reader:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.digests: dict[Path, str] = {}
+        self.digests: dict[tuple[Path, str | None], str] = {}
 
     def digest(self, candidate: Candidate) -> str:
         """The file's SHA-256, read once."""
-        if candidate.path not in self.digests:
+        place = candidate.path, candidate.member
+        if place not in self.digests:
             self._read(candidate, None)
-        return self.digests[candidate.path]
+        return self.digests[place]
 
     def copy(self, candidate: Candidate, target: Path) -> int:
         """Copy the file to `target`, which must not exist, and return its size.
@@ -111,16 +115,28 @@ class _Reader:
 
     def _read(self, candidate: Candidate, target: BinaryIO | None) -> int:
         digest, size = hashlib.sha256(), 0
-        with self.places.open(candidate.path, LIMITS.get(candidate.kind, 256 * MIB)) as stream:
-            while chunk := stream.read(MIB):
-                digest.update(chunk)
-                size += len(chunk)
-                if target is not None:
-                    target.write(chunk)
+        for chunk in self._chunks(candidate, LIMITS.get(candidate.kind, 256 * MIB)):
+            digest.update(chunk)
+            size += len(chunk)
+            if target is not None:
+                target.write(chunk)
         now = digest.hexdigest()
-        if self.digests.setdefault(candidate.path, now) != now:
+        if self.digests.setdefault((candidate.path, candidate.member), now) != now:
             raise BuildFailed(f"{candidate.path}: changed while it was read; is a build running?")
+        if candidate.expected not in (None, now):
+            raise BuildFailed(
+                f"{candidate.path}: sha256 {now}, but {INDEX} beside it says {candidate.expected}",
+                hint="bitbake -c clean its recipe, and build anew",
+            )
         return size
+
+    def _chunks(self, candidate: Candidate, limit: int) -> Iterator[bytes]:
+        if candidate.member is not None:
+            yield from packages.chunks(self.places, candidate.path, candidate.member, limit)
+            return
+        with self.places.open(candidate.path, limit) as stream:
+            while chunk := stream.read(MIB):
+                yield chunk
 
 
 def _take(reader: _Reader, choice: Choice, out: Path) -> Artifact:
@@ -152,6 +168,7 @@ def _take(reader: _Reader, choice: Choice, out: Path) -> Artifact:
         sha256=reader.digest(candidate),
         size=size,
         mode=mode,
+        member=candidate.member,
         sample=identity.sample,
         info=_plain({"is": identity.kind, "arch": identity.arch, **identity.info}),
         copies=tuple(show(copy.path) for copy in choice.copies),
@@ -168,22 +185,35 @@ def _plain(info: Mapping[str, Any]) -> Info:
     }
 
 
-def _require(found: Discovery, wanted: SetSpec, choices: Mapping[str, Choice]) -> None:
-    """Raise ArtifactMissing, with all that is missing and where it was looked for."""
-    required = [MODULE, FIRMWARE, TOOL, _cell_path(wanted.root)]
-    missing = [key for key in required if key not in choices]
-    for inmate in wanted.inmates:
-        if _cell_path(inmate.cell) not in choices:
-            missing.append(_cell_path(inmate.cell))
-        if not any(key in choices for key in _image_paths(inmate.image)):
-            missing.append(_image_paths(inmate.image)[0])
-    if missing:
-        names = dict.fromkeys(key.removeprefix("payload/") for key in missing)
-        raise ArtifactMissing(
-            f"{found.places.build_dir}: the build left no {', '.join(names)}",
-            hint=f"build them: bitbake {' '.join(wanted.recipes)}",
-            details=["looked in:", *(f"  {place}" for place in found.looked)],
-        )
+def missing(build_dir: Path, platform: Platform, wanted: SetSpec) -> ArtifactMissing | None:
+    """The error that `collect` would raise for what is not there; None where all is.
+
+    Raises as `discover` does.
+    """
+    found = discover(build_dir, platform, wanted)
+    return _absent(found, wanted, {c.key for c in found.candidates if c.stale is None})
+
+
+def _absent(found: Discovery, wanted: SetSpec, there: Container[str]) -> ArtifactMissing | None:
+    """An error with all that is missing and where it was looked for; None where nothing is."""
+    system = [MODULE, FIRMWARE, TOOL, _cell_path(wanted.root)]
+    system += [_cell_path(inmate.cell) for inmate in wanted.inmates]
+    images = [_image_paths(inmate.image) for inmate in wanted.inmates]
+    lost = [key for key in system if key not in there]
+    lost_images = [paths[0] for paths in images if not any(path in there for path in paths)]
+    if not lost and not lost_images:
+        return None
+    names = tuple(dict.fromkeys(key.removeprefix("payload/") for key in lost + lost_images))
+    recipes = wanted.recipes[:1] if lost else ()
+    if lost_images:  # an image can be of any recipe, inmates/ of Jailhouse's
+        recipes = tuple(dict.fromkeys((*recipes, *(wanted.recipes[1:] or wanted.recipes))))
+    return ArtifactMissing(
+        f"{found.places.build_dir}: the build left no {', '.join(names)}",
+        names=names,
+        recipes=recipes,
+        hint=f"build them: bitbake {' '.join(recipes)}",
+        details=["looked in:", *(f"  {place}" for place in found.looked)],
+    )
 
 
 def _cell_path(stem: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oejail.artifacts import packages
+from oejail.artifacts.deployed import INDEX, read_index
 from oejail.artifacts.model import SetSpec
 from oejail.artifacts.places import (
     TREES,
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from oejail.platforms import Platform
 
 DEPLOYED = "deploy"
+INDEXED = "index"
+PACKED = "package file"
 
 MODULE = "payload/jailhouse.ko"
 FIRMWARE = "payload/jailhouse.bin"
@@ -40,11 +44,15 @@ class Candidate:
     kind: str
     path: Path
     tree: str
-    """One of TREES, or DEPLOYED."""
+    """One of TREES, INDEXED (by meta-oejail's index), PACKED (in an rpm, ipk, deb) or DEPLOYED."""
     home: str
-    """The work directory, or the deploy directory, for the reader."""
+    """The work directory, the package file or the deploy directory, for the reader."""
     stale: str | None = None
     """Why it cannot be meant."""
+    member: str | None = None
+    """PACKED: the name in the package file `path`."""
+    expected: str | None = None
+    """INDEXED: the SHA-256 that the index says."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +73,91 @@ def discover(build_dir: Path, platform: Platform, wanted: SetSpec) -> Discovery:
     candidates: list[Candidate] = []
     looked: list[str] = []
     for recipe in wanted.recipes:
-        current = current_version(places, recipe)
-        directories = work_directories(places, recipe)
-        if current is not None and current not in (d.name for d in directories):
-            looked.append(
-                f"{recipe}: the current version by pkgdata, {current}, has no work directory "
-                f"(restored from shared state?); bitbake -c package {recipe} makes it"
-            )
-        elif not directories:
-            looked.append(f"{places.show(places.tmp / 'work')}/*/{recipe}: nothing there")
-        for directory in directories:
-            stale = None
-            if current not in (None, directory.name):
-                stale = f"version {directory.name} is not the current one by pkgdata, {current}"
-            for tree in TREES:
-                looked.append(places.show(directory / tree) + (f" ({stale})" if stale else ""))
-                candidates += _in_tree(places, directory, tree, stale, platform, wanted)
+        candidates += _of_recipe(places, recipe, looked, platform, wanted)
     looked.append(places.show(places.deployed))
     candidates += _deployed(places, platform, wanted)
     return Discovery(places, tuple(candidates), tuple(looked))
+
+
+def _of_recipe(
+    places: Places, recipe: str, looked: list[str], platform: Platform, wanted: SetSpec
+) -> list[Candidate]:
+    """What `recipe` left: by its index, in its work directories, failing both in its packages."""
+    current = current_version(places, recipe)
+    found = _indexed(places, recipe, current, looked, platform, wanted)
+    directories = work_directories(places, recipe)
+    if current is not None and current not in (d.name for d in directories):
+        looked.append(
+            f"{recipe}: the current version by pkgdata, {current}, has no work directory "
+            f"(restored from shared state?); bitbake -c package {recipe} makes it"
+        )
+    elif not directories:
+        looked.append(f"{places.show(places.tmp / 'work')}/*/{recipe}: nothing there")
+    for directory in directories:
+        stale = None
+        if current not in (None, directory.name):
+            stale = f"version {directory.name} is not the current one by pkgdata, {current}"
+        for tree in TREES:
+            looked.append(places.show(directory / tree) + (f" ({stale})" if stale else ""))
+            found += _in_tree(places, directory, tree, stale, platform, wanted)
+    if not any(c.stale is None and c.tree != "image" for c in found):
+        found += _packed(places, recipe, looked, platform, wanted)
+    return found
+
+
+def _indexed(
+    places: Places,
+    recipe: str,
+    current: str | None,
+    looked: list[str],
+    platform: Platform,
+    wanted: SetSpec,
+) -> list[Candidate]:
+    """What the recipe's index lists; nothing where one of its files is gone."""
+    directory = places.indexed(recipe)
+    index = read_index(places, recipe)
+    if index is None:
+        looked.append(f"{places.show(directory / INDEX)}: not there")
+        return []
+    stale = None
+    if current not in (None, index.version):
+        stale = f"version {index.version} is not the current one by pkgdata, {current}"
+    looked.append(places.show(directory) + (f" ({stale})" if stale else ""))
+    found = []
+    for file in index.files:
+        match = classify(tuple(file.path.split("/")), platform, wanted)
+        if match is None:
+            continue
+        path = directory / file.path
+        if not path.exists():
+            looked[-1] += f": {file.path} is gone, so its other files do not count"
+            return []
+        home = places.show(directory)
+        found.append(
+            Candidate(match[1], match[0], path, INDEXED, home, stale, expected=file.sha256)
+        )
+    return found
+
+
+def _packed(
+    places: Places, recipe: str, looked: list[str], platform: Platform, wanted: SetSpec
+) -> list[Candidate]:
+    found = []
+    for package in packages.find(places, recipe):
+        home = places.show(package.path)
+        looked.append(home + (f" ({package.stale})" if package.stale else ""))
+        for member in packages.names(places, package.path):
+            parts = packages.parts(member)
+            match = classify(parts, platform, wanted) if parts else None
+            if match is not None:
+                kind, key = match
+                found.append(
+                    Candidate(key, kind, package.path, PACKED, home, package.stale, member)
+                )
+    if not found:
+        forms = f"{places.show(places.tmp / 'deploy')}/{{rpm,ipk,deb}}"
+        looked.append(f"{forms}: nothing of {recipe} that is wanted")
+    return found
 
 
 def _in_tree(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,6 +28,21 @@ _IMAGE_FILE = re.compile(r"(?:inmates/)?[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 class ArtifactMissing(BuildFailed):
     """The build left no such file; the details say where it was looked for."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        names: tuple[str, ...] = (),
+        recipes: tuple[str, ...] = (),
+        hint: str | None = None,
+        details: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, details=details)
+        self.names = names
+        """What is missing, and"""
+        self.recipes = recipes
+        """which recipes make it."""
 
 
 class ArtifactConflict(BuildFailed):
@@ -132,6 +147,8 @@ class Artifact:
     sha256: str
     size: int
     mode: int
+    member: str | None = None
+    """The name in `origin`, where that is a package (rpm, ipk, deb)."""
     sample: bool = False
     """It carries the sample tree's mark: a stand-in, not Jailhouse."""
     info: Info = field(default_factory=dict)

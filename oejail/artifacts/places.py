@@ -28,7 +28,7 @@ MAX_ENTRIES = 50_000
 """Entries of one listed tree. A recipe's own packages are far below."""
 
 _TMPDIR = re.compile(r"""^\s*TMPDIR\s*(?:\?\??=|:?=)\s*(["'])(?P<path>.*)\1\s*$""")
-_DATA = re.compile(r"(PACKAGES|PE|PV|PR): (.*)")
+_DATA = re.compile(r"(PACKAGES|PE|PV|PR|PKGV|PKGR|PKG:[A-Za-z0-9.+~_-]+): (.*)")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_:^-]*")
 
 
@@ -44,6 +44,10 @@ class Places:
     def deployed(self) -> Path:
         """What the build deployed for the machine."""
         return self.tmp / "deploy" / "images" / self.machine
+
+    def indexed(self, recipe: str) -> Path:
+        """Where meta-oejail's append deploys `recipe`'s files."""
+        return self.deployed / "oejail" / recipe
 
     @property
     def pkgdata(self) -> Path:
@@ -166,6 +170,34 @@ def current_version(places: Places, recipe: str) -> str | None:
             if _WORD.fullmatch(version):
                 return version
     return None
+
+
+def current_packages(places: Places, recipe: str) -> dict[str, str]:
+    """Name and version of the recipe's packages as pkgdata has them; empty where it has none."""
+    listed = _pkgdata(places, places.pkgdata / recipe).get("PACKAGES", "")
+    found = {}
+    for package in filter(_WORD.fullmatch, listed.split()):
+        data = _pkgdata(places, places.pkgdata / "runtime" / package)
+        if "PKGV" in data and "PKGR" in data:
+            found[data.get(f"PKG:{package}", package)] = f"{data['PKGV']}-{data['PKGR']}"
+    return found
+
+
+def list_packages(places: Places) -> list[Path]:
+    """The files tmp/deploy/FORMAT/ARCH/*.FORMAT, of the formats rpm, ipk and deb, sorted."""
+    found = []
+    for form in ("rpm", "ipk", "deb"):
+        top = places.tmp / "deploy" / form
+        for architecture in _entries(top):
+            directory = top / architecture.name
+            if places.inside(directory) is None:
+                continue
+            found += [
+                directory / entry.name
+                for entry in _entries(directory)
+                if entry.name.endswith(f".{form}") and entry.is_file(follow_symlinks=False)
+            ]
+    return sorted(found)
 
 
 def _pkgdata(places: Places, path: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from oejail.engine.build import (
     require_build_dir,
     require_engine,
 )
+from oejail.engine.complete import complete
 from oejail.engine.interactive import bitbake, shell
 from oejail.engine.model import BuildResult, Failure
 
@@ -21,6 +22,7 @@ __all__ = [
     "attempt",
     "bitbake",
     "build",
+    "complete",
     "failed",
     "last_build",
     "redo",
