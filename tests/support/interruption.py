@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""A build that lasts, in either engine, to be interrupted: `oejail up` in the background."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.cli import OEJAIL
+from tests.support.engines import Builder, client
+
+MARK = "compiling"
+"""In the work directory of the recipe, once its do_compile sleeps."""
+SLEEP = """
+do_compile[nostamp] = "1"
+do_compile:prepend() {
+    touch ${B}/compiling
+    sleep 321
+}
+"""
+
+
+def recipe(builder: Builder) -> Path:
+    """The inmate's recipe."""
+    (found,) = (builder.directory / "workspace/src").glob("**/jailhouse-freertos_*.bb")
+    return found
+
+
+@contextmanager
+def slow(builder: Builder) -> Iterator[None]:
+    """Meanwhile do_compile of the inmate sleeps for minutes."""
+    path = recipe(builder)
+    text = path.read_text()
+    path.write_text(text + "\n" + SLEEP)
+    for mark in builder.build_dir.glob(f"tmp/work/*/*/**/{MARK}"):
+        mark.unlink()
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+@contextmanager
+def background(
+    builder: Builder, *arguments: str, terminal: int | None = None, **env: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`oejail ARGUMENTS`; with `terminal`, a pseudo-terminal's descriptor, on that."""
+    log = builder.directory / "background.log"
+    with log.open("wb") as stream:
+        out = terminal if terminal is not None else stream
+        with subprocess.Popen(
+            [builder.python, *OEJAIL[1:], *arguments],
+            cwd=builder.directory,
+            user=builder.user,
+            group=builder.user,
+            extra_groups=None if builder.user is None else [],
+            env=os.environ | {"HOME": str(builder.directory)} | env,
+            stdin=terminal if terminal is not None else subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def wait_until_compiling(builder: Builder, process: subprocess.Popen[bytes]) -> None:
+    """Return when do_compile sleeps; the run must not end before."""
+    deadline = time.monotonic() + 60
+    while not list(builder.build_dir.glob(f"tmp/work/*/*/**/{MARK}")):
+        assert process.poll() is None, (builder.directory / "background.log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def working(build_dir: Path) -> list[str]:
+    """What runs for a build directory, on the host and in its containers: command lines.
+
+    The shell that keeps a container running is none of it.
+    """
+    name = f"/build/{build_dir.name}/"
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            where = os.readlink(entry / "cwd")
+        except OSError:
+            continue
+        if str(build_dir) in line + where or name in line or name in where + "/":
+            found.append(f"{entry.name}: {line}")
+    return found
+
+
+def wait_until_idle(build_dir: Path, seconds: float) -> float:
+    """Assert that within `seconds` nothing works for the build directory; after how many it was."""
+    began = time.monotonic()
+    while left := working(build_dir):
+        assert time.monotonic() - began < seconds, left
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def running_containers(directory: Path) -> list[str]:
+    """Ids of containers below `directory` that run."""
+    with client() as daemon:
+        return [
+            str(one["Id"])[:12]
+            for one in daemon.api.containers(filters={"label": "org.oejail.build-dir"})
+            if str(directory) in one["Labels"]["org.oejail.build-dir"]
+        ]
