@@ -109,8 +109,6 @@ def sidecar(bundle: Path) -> Path:
     return bundle.with_name(f"{bundle.name}.sha256")
 
 
-def _check(out: Path, collection: Collection) -> list[Artifact]:
-    """The collected files in the archive's order, after a look whether they are what they were."""
 def signature(bundle: Path) -> Path:
     """The file with the signature over its SHA256SUMS, where there is one (`sign.py`)."""
     return bundle.with_name(f"{bundle.name}.sig")
@@ -123,6 +121,8 @@ def _same(old: Path, new: Path) -> bool:
         return False
 
 
+def _check(out: Path, collection: Collection) -> list[Artifact]:
+    """The collected files in the archive's order, after a look whether they are what they were."""
     listed = {artifact.path: artifact for artifact in collection.artifacts}
     there = {str(p.relative_to(out)) for top in ("payload", "boot") for p in _files(out / top)}
     wrong = [f"{path}: not listed" for path in sorted(there - listed.keys())]
