@@ -10,16 +10,24 @@ import typer
 
 def command(
     rule: Annotated[
-        str | None, typer.Argument(metavar="RULE", help="A rule's id; without it, all are listed.")
+        str | None,
+        typer.Argument(
+            metavar="RULE|CAUSE",
+            help="The id of a rule, or of what made a build fail; without it, all are listed.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Say what a rule means, what would happen on the target, and how to mend a finding."""
+    """Say what a rule means, what would happen on the target, and how to mend a finding.
+
+    The same for the causes that a failed build is explained by.
+    """
     from oejail.bundle.rules import RULES as OF_ARCHIVES
     from oejail.checks import RULES, explain
     from oejail.cli.output import emit, emit_json, emit_table
+    from oejail.engine.causes import RULES as OF_BUILDS
 
-    every = RULES | OF_ARCHIVES
+    every = RULES | OF_ARCHIVES | OF_BUILDS
     text = explain(rule, every) if rule else ""
     rows = [every[rule]] if rule else list(every.values())
     if json:

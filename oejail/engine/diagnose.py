@@ -16,6 +16,7 @@ from oejail.engine.model import Failure
 from oejail.engine.text import printable
 from oejail.engine.track import TaskFailure, Track
 from oejail.errors import BuildFailed
+from oejail.log import redact
 
 MAX_LINES = 12
 _MAX_WIDTH = 300
@@ -24,6 +25,9 @@ _MAX_SEARCHED = 2000
 _TAIL = 500
 _MAX_LOG = 64 << 20
 _MAX_SHOWN = 5
+
+_TELL = ("killed", "disk-full", "noexec", "fetch", "no-network", "checksum", "license-checksum")
+"""Causes whose own words say more than the first line of the error."""
 
 ASKED = "oejail: its configuration, parsed once more"
 """The line that build.bash and container.bash put before what configuration.py says."""
@@ -66,7 +70,7 @@ def diagnose(
         return tuple(_task(failure, output, owner) for failure in track.failures)
     lines, rest = scan(_configuration(output))
     known = [_no_provider(event.item, event.reasons) for event in track.no_providers]
-    found = causes.find("\n".join([*known, *lines])) or causes.find("\n".join(rest))
+    found = _cause([*known, *lines], rest)
     if found is None:
         found = _unexplained(track, ending)
     hint = found.hint
@@ -74,6 +78,13 @@ def diagnose(
     if matches and found.id == "no-provider":
         hint = f"did you mean {', '.join(matches[:3])}?"
     return (Failure("", "", "", str(log), lines, found.text, hint, found.id),)
+
+
+def _cause(lines: Sequence[str], rest: Sequence[str]) -> causes.Found | None:
+    """What the error says, else what the lines around it say; there a warning is no cause."""
+    return causes.find("\n".join(lines)) or causes.find(
+        "\n".join(line for line in rest if not line.startswith("WARNING: "))
+    )
 
 
 def _configuration(output: Sequence[str]) -> Sequence[str]:
@@ -121,7 +132,7 @@ def _task(failure: TaskFailure, output: Sequence[str], owner: int) -> Failure:
     said = [line[:_MAX_SEARCHED] for line in output if f" {failure.task}: Exec" in line]
     if failure.exitcode in (-9, 137):
         said.append("died of SIGKILL")
-    found = causes.find("\n".join(lines)) or causes.find("\n".join([*rest, *said]))
+    found = _cause(lines, [*rest, *said])
     if found is None:
         status = "" if failure.exitcode is None else f" with exit status {failure.exitcode}"
         found = causes.Found("", f"{failure.task} ended{status}", show)
@@ -184,7 +195,8 @@ def scan(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if len(found) < MAX_LINES and (found or _ERROR.search(line)):
             found.append(line)
     shown = found or list(last)[-3:]
-    return tuple(printable(line.rstrip(), _MAX_WIDTH) for line in shown), tuple(last)
+    told = tuple(printable(redact(line.rstrip()), _MAX_WIDTH) for line in shown)
+    return told, tuple(last)
 
 
 def silent(track: Track, output: Sequence[str]) -> bool:
@@ -207,9 +219,11 @@ def error(failures: Sequence[Failure]) -> BuildFailed:
     if first.recipe:
         words = next((line for line in first.lines if _ERROR.search(line)), first.cause)
         words = words.removeprefix("ERROR: ").removeprefix("Exception: ").strip(" :")
-        if first.id not in ("killed", "disk-full") and len(words) <= _MAX_HEAD:
+        if first.id not in _TELL and len(words) <= _MAX_HEAD:
             said = words
         details.append(f"probable cause: {first.cause}")
+    if first.id:
+        details.append(f"oejail explain {first.id} says more")
     if first.logfile:
         details.append(f"log: {first.logfile}")
     more = failures[1:]

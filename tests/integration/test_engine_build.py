@@ -126,53 +126,6 @@ def test_a_failing_compile_and_the_same_command_once_it_is_mended(
     assert engine.build(ws, (RECIPE,)).ok
 
 
-def test_a_compiler_that_was_killed(ws: Workspace, recipe: Path) -> None:
-    append(recipe, "do_compile:prepend() {\n    sh -c 'kill -9 $$'\n}\n")
-    with pytest.raises(BuildFailed, match=f"^{RECIPE}: do_compile failed: .*memory ran out"):
-        engine.build(ws, (RECIPE,))
-
-
-def test_a_layer_that_is_not_there(ws: Workspace) -> None:
-    with restored(ws.build_dir / "conf/bblayers.conf") as conf:
-        append(conf, f'BBLAYERS += "{ws.src}/meta-gone"\n')
-        with pytest.raises(BuildFailed, match=f"is not there: {ws.src}/meta-gone") as caught:
-            engine.build(ws, (RECIPE,))
-    assert caught.value.hint is not None
-    assert "oejail layers remove" in caught.value.hint
-    assert "ERROR: The following layer directories do not exist:" in caught.value.details
-
-
-def test_a_syntax_error_in_a_recipe(ws: Workspace, recipe: Path) -> None:
-    append(recipe, "this is : no line\n")
-    number = len(recipe.read_text().splitlines())
-    with pytest.raises(BuildFailed, match=rf"a syntax error in .*{recipe.name} line {number}: "):
-        engine.build(ws, (RECIPE,))
-
-
-def test_a_syntax_error_in_local_conf(ws: Workspace) -> None:
-    with restored(ws.build_dir / "conf/local.conf") as conf:
-        append(conf, "FOO BAR\n")
-        with pytest.raises(
-            BuildFailed, match=r"conf/local.conf line \d+: unparsed line: 'FOO BAR'"
-        ):
-            engine.build(ws, (RECIPE,))
-
-
-def test_a_machine_that_the_recipe_does_not_support(ws: Workspace, recipe: Path) -> None:
-    append(recipe, 'COMPATIBLE_MACHINE = "raspberrypi4-64"\n')
-    with pytest.raises(BuildFailed, match="does not support the machine qemu-aarch64"):
-        engine.build(ws, (RECIPE,))
-
-
-def test_a_source_that_cannot_be_fetched(ws: Workspace, recipe: Path) -> None:
-    append(recipe, 'SRC_URI += "git://127.0.0.1:9/x;protocol=git;branch=m;rev=' + "0" * 40 + '"\n')
-    with pytest.raises(BuildFailed) as caught:
-        engine.build(ws, (RECIPE,))
-    assert caught.value.message.startswith(f"{RECIPE}: do_fetch failed: ")
-    assert any("could not be fetched" in line for line in caught.value.details)
-    assert any("127.0.0.1" in line for line in caught.value.details)
-
-
 def test_a_build_without_events_is_no_success(ws: Workspace) -> None:
     """BitBake ends with 0, and yet oejail does not know that it built."""
     with restored(ws.build_dir / "conf/local.conf") as conf:

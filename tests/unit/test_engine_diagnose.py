@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oejail.bundle import rules as archives
+from oejail.checks import table as rules
 from oejail.engine import causes, diagnose
 from oejail.engine.events import parse
 from oejail.engine.track import TaskFailure, Track
@@ -63,6 +65,53 @@ def test_every_cause_is_reached_by_a_case() -> None:
     table = {cause.id for cause in causes.CAUSES}
     # Those that the cases have in company only.
     assert table - reached == {"expansion", "skipped", "many-providers"}
+
+
+def test_the_documentation_has_every_cause() -> None:
+    """docs/diagnosis.md's table, row for row (OEJAIL_TEST_WRITE_GOLDEN=1 writes it anew)."""
+    path = repository() / "docs/diagnosis.md"
+    rows = [f"| `{c.id}` | {c.title} | {c.means} | {c.mend} |" for c in causes.CAUSES]
+    head, _, rest = path.read_text().partition("| --- | --- | --- | --- |\n")
+    _, end, tail = rest.partition("\n\n")
+    if os.environ.get("OEJAIL_TEST_WRITE_GOLDEN"):
+        path.write_text(head + "| --- | --- | --- | --- |\n" + "\n".join(rows) + end + tail)
+    assert rest.partition("\n\n")[0].splitlines() == rows
+
+
+def test_no_cause_has_the_name_of_a_rule() -> None:
+    assert not causes.RULES.keys() & (rules.RULES.keys() | archives.RULES.keys())
+
+
+def test_secrets_are_masked(tmp_path: Path) -> None:
+    log = tmp_path / "log.do_fetch.42"
+    log.write_text("ERROR: Fetcher failure for URL: 'https://me:s3cr3t@example.com/x'. No.\n")
+    track = Track()
+    track.failed["f", "do_fetch"] = TaskFailure("demo", "do_fetch", "/demo.bb", str(log), 1)
+    failures = diagnose.diagnose(track, [], "exit status 1", owner=os.geteuid(), log=tmp_path)
+    assert "s3cr3t" not in repr(failures)
+    assert "https://***@example.com/x" in failures[0].cause
+
+
+def test_a_warning_is_not_taken_for_the_cause(tmp_path: Path) -> None:
+    output = [
+        "WARNING: Network access disabled through BB_NO_NETWORK (for url http://example.com/x)",
+        "ERROR: something else",
+    ]
+    (failure,) = diagnose.diagnose(Track(), output, "exit status 1", owner=0, log=tmp_path)
+    assert failure.id == "no-events"
+
+
+def test_what_the_configuration_says_itself_is_taken_before_what_was_left_of_it(
+    tmp_path: Path,
+) -> None:
+    said = "ERROR: The following layer directories do not exist:"
+    output = [said, diagnose.ASKED, said, "ERROR:    /gone"]
+    (failure,) = diagnose.diagnose(Track(), output, "exit status 1", owner=0, log=tmp_path)
+    assert (failure.id, failure.lines) == ("missing-layer", (said, "ERROR:    /gone"))
+    (failure,) = diagnose.diagnose(
+        Track(), ["ERROR: x", diagnose.ASKED], "exit status 1", owner=0, log=tmp_path
+    )
+    assert failure.lines == ("ERROR: x",)
 
 
 @pytest.mark.parametrize(
