@@ -8,14 +8,18 @@ PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo test test-system check bench soak picture lock clean setup
 
+OLDER := oebuild-0.2.1.0
+
 setup: .venv/ready
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock tests/$(OLDER).lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "oejail needs Python 3.11 or later; call make PYTHON=/path/to/python3" >&2; exit 2; }
 	"$(PYTHON)" -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --target .venv/$(OLDER) -r tests/$(OLDER).lock
 	@touch $@
 
 # A new directory each time; its last line is the bundle's path. With QEMU, the RTOS runs before.

@@ -90,6 +90,23 @@ def _oebuild(directory: Path) -> Line:
     return Line("oebuild", "note", detail, fix)
 
 
+def _host_tools(directory: Path) -> Line:
+    """What BitBake on this machine needs for the project's tree, as far as that can be read."""
+    from oejail import project
+    from oejail.workspace import hosttools
+    from oejail.workspace.workspace import open_workspace
+
+    try:
+        found = hosttools.look(open_workspace(project.load(directory)))
+    except OejailError as error:
+        return Line("host tools", "note", f"not looked at: {error.message}", error.hint or "")
+    if found.conf is None:
+        return Line("host tools", "ok", "no tree here yet, or BitBake runs in the container")
+    if found.what:
+        return Line("host tools", "missing", found.what, found.fix)
+    return Line("host tools", "ok", f"the {len(found.tools)} of {found.conf}")
+
+
 def _container(_: Path) -> Line:
     """The daemon of containers: there, permitted, with room for images."""
     from oejail import containers
@@ -248,6 +265,7 @@ _CHECKS: tuple[Callable[[Path], Line], ...] = (
     _python,
     _git,
     _oebuild,
+    _host_tools,
     _container,
     _image,
     _cross,

@@ -284,7 +284,7 @@ def jailhouse_lines(
         return ['MCS_FEATURES = "jailhouse"']
     if not set(JAILHOUSE_V2).intersection(features):
         return []
-    found = statements("\n".join(present), "compile.yaml", lenient=True)
-    if "jailhouse" in Variable("MCS_FEATURES", found).text.split():
+    found = Variable("MCS_FEATURES", statements("\n".join(present), "compile.yaml", lenient=True))
+    if "jailhouse" in {w.text for w in found.words()} - {w.text for w in found.removed()}:
         return []
     return ['MCS_FEATURES = "jailhouse "']

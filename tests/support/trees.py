@@ -131,3 +131,16 @@ def remotes(root: Path, tree: Mapping[str, str]) -> str:
     layer = {"rtos/meta-openeuler-rtos/conf/layer.conf": "", "big": "x" * 100_000}
     repository(root / "yocto-meta-openeuler", {**tree, **manifest, **layer})
     return f"file://{root / 'yocto-meta-openeuler'}"
+
+
+def nativesdk(root: Path, tool: str = "tool-of-the-sdk", more: str = "") -> Path:
+    """A directory in the shape of an installed nativesdk, with one tool."""
+    sysroot = root / "sysroots" / "x86_64-openeulersdk-linux"
+    write(sysroot, {f"usr/bin/{tool}": "#!/bin/sh\n"})
+    (sysroot / "usr/bin" / tool).chmod(0o755)
+    script = (
+        f'export PATH="{sysroot}/usr/bin:$PATH"\nexport OECORE_NATIVE_SYSROOT="{sysroot}"\n'
+        f"echo said by the script\n{more}"
+    )
+    write(root, {"environment-setup-x86_64-openeulersdk-linux": script})
+    return root
