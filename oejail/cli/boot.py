@@ -13,6 +13,7 @@ import typer
 from oejail.cli.output import emit, emit_json, emit_table
 from oejail.errors import UsageFault
 from oejail.files import naming
+from oejail.log import logger
 from oejail.text import printable
 
 if TYPE_CHECKING:
@@ -25,11 +26,18 @@ _MAX_SHOWN = 200
 def command(
     bundle: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="The archive; default: the project's."),
+        typer.Argument(
+            metavar="[BUNDLE|DIR]",
+            help="The archive, or what collect left; default: the project's.",
+        ),
     ] = None,
     bare: Annotated[
         bool, typer.Option("--bare", help="Run an inmate's image alone: no Jailhouse, no Linux.")
     ] = False,
+    inmate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CELL", help="Which inmates of the set; default: all of them."),
+    ] = None,
     expect: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="Wait for TEXT, once, instead of the set's text."),
@@ -37,43 +45,88 @@ def command(
     timeout: Annotated[
         int, typer.Option(metavar="S", help="Seconds to wait for each answer.")
     ] = 60,
-    inmate: Annotated[
-        str | None, typer.Option(metavar="CELL", help="Which one, where the set has several.")
+    kernel: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Kernel image, instead of the bundle's.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a JUnit report too.")
+    initrd: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Root file system, instead of the bundle's.")
+    ] = None,
+    append: Annotated[
+        list[str] | None, typer.Option(metavar="ARG", help="One more argument for the kernel.")
     ] = None,
     qemu_arg: Annotated[
         list[str] | None,
         typer.Option(metavar="ARG", help="One more argument for QEMU; --qemu-arg=-m --qemu-arg=1G"),
     ] = None,
+    login: Annotated[
+        str, typer.Option(metavar="USER", help="Who logs in where the guest asks.")
+    ] = "root",
+    password_file: Annotated[
+        Path | None, typer.Option(metavar="F", help="The file whose first line is the password.")
+    ] = None,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Leave out shutdown, destroy and disable.")
+    ] = False,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive", help="Hand the console over once the cells run; Ctrl-] ends."
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JUnit report too.")
+    ] = None,
 ) -> None:
-    """Boot a bundle in QEMU and see the RTOS run.
+    """Boot a bundle in QEMU and see the RTOS run in its cell.
 
-    Today with --bare only: the bundle is verified, and the image of one inmate runs alone on QEMU's
-    virt machine (emulated; KVM where the host is an AArch64 one that has it) until its console has
-    shown the text that the set expects, twice where it is to be repeated.
+    The bundle is verified; its kernel and root file system boot on the machine that the set wants,
+    always emulated, with the payload at /oejail. Then the module is loaded, the hypervisor enabled,
+    each inmate created, loaded, started and watched until it has said what the set expects; in the
+    end all is taken down again. With --bare, and for a sample, which has no kernel, the image of
+    one inmate runs alone.
 
-    Leaves transcript.txt, results.json, junit.xml and the image in the project's
-    .oejail/runs/STAMP, without a project in ./oejail-runs/STAMP. Status 5 when the machine stays
-    silent, says something else, dies or never answers; 3 when the bundle is broken; 6 without QEMU.
+    Leaves transcript.txt, results.json and junit.xml in the project's .oejail/runs/STAMP, without a
+    project in ./oejail-runs/STAMP. Status 5 when the target fails or stays silent, with the cause's
+    name; 3 when the bundle is broken or cannot work so, with the rule's id; 6 without QEMU.
     """
-    if not bare:
-        raise UsageFault(
-            "booting a whole set is not there yet",
-            hint="oejail boot --bare runs one inmate's image alone",
-        )
-    from oejail.target import boot_bare
+    from oejail.target import Wishes, boot, boot_bare
+    from oejail.target.source import is_sample_alone
 
-    done = boot_bare(
-        _of_project() if bundle is None else bundle,
-        expect=expect,
-        timeout=timeout,
-        inmate=inmate,
-        qemu_args=qemu_arg or (),
-        show=(lambda _: None) if json else _Shown(),
-    )
+    path = _of_project() if bundle is None else bundle
+    show = (lambda _: None) if json else _Shown()
+    guest = kernel or initrd or append or password_file or keep_running or interactive
+    if bare and guest:
+        raise UsageFault("--bare: there is no guest that the other options could be for")
+    if not bare and not guest and is_sample_alone(path):
+        logger.info("%s: a sample has no kernel: its inmate's image runs alone", path)
+        bare = True
+    if bare:
+        if inmate and len(inmate) > 1:
+            raise UsageFault("--bare: one inmate runs alone", hint="give --inmate once")
+        done = boot_bare(
+            path,
+            expect=expect,
+            timeout=timeout,
+            inmate=inmate[0] if inmate else None,
+            qemu_args=qemu_arg or (),
+            show=show,
+        )
+    else:
+        wishes = Wishes(
+            expect=expect,
+            timeout=timeout,
+            inmates=inmate or (),
+            kernel=kernel,
+            initrd=initrd,
+            append=append or (),
+            qemu_args=qemu_arg or (),
+            user=login,
+            password=_password(password_file),
+            keep_running=keep_running,
+            interactive=interactive,
+        )
+        done = boot(path, wishes, show)
     if junit is not None:
         from oejail.files import atomic_write
         from oejail.target.results import junit as report
@@ -85,6 +138,23 @@ def command(
         _table(done)
     if done.fault is not None:
         raise done.fault
+
+
+def _password(path: Path | None) -> str | None:
+    """The first line of the file; never on a command line, where all could read it."""
+    if path is None:
+        return None
+    from oejail.files import read_limited
+
+    try:
+        line = read_limited(path, 4096).decode().split("\n")[0].rstrip("\r")
+    except (FileNotFoundError, PermissionError) as error:
+        raise UsageFault(f"{path}: {error.strerror} (--password-file)") from None
+    except UnicodeDecodeError:
+        raise UsageFault(f"{path}: no text (--password-file)") from None
+    if not line.isprintable():
+        raise UsageFault(f"{path}: control characters in its first line (--password-file)")
+    return line
 
 
 def _of_project() -> Path:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The target: a machine is started, watched and judged, and what happened is written down.
 
-`boot_bare` runs the image of one inmate alone on QEMU's virt machine.
+`boot` runs a set under Jailhouse on QEMU, `boot_bare` the image of one inmate alone.
 """
 
 from oejail.target.bare import Boot, boot_bare
+from oejail.target.jailhouse import Wishes, boot
 
-__all__ = ["Boot", "boot_bare"]
+__all__ = ["Boot", "Wishes", "boot", "boot_bare"]

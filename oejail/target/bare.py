@@ -15,15 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oejail.artifacts.model import SetInmate
-from oejail.bundle import examine
-from oejail.bundle.extract import extract
-from oejail.bundle.manifest import FileEntry, Manifest
-from oejail.checks.finding import any_fails
-from oejail.errors import FindingsError, Interrupted, TargetFailed, UsageFault
+from oejail.artifacts.model import CollectedSet, SetInmate
+from oejail.bundle.manifest import FileEntry
+from oejail.errors import Interrupted, TargetFailed, UsageFault
 from oejail.files import MIB
 from oejail.log import logger
-from oejail.target import qemu, results
+from oejail.target import qemu, results, source
 from oejail.target.console import Console, Line
 from oejail.target.results import FAILED, PASSED, Results, Step, Transcript
 
@@ -63,9 +60,9 @@ def boot_bare(
     """
     began = time.time()
     clock = time.monotonic()
-    _check_options(expect, timeout)
-    head, digest = _verified(bundle)
-    chosen = choose(head, inmate)
+    check_options(expect, timeout)
+    head = source.verified(bundle)
+    chosen = choose(head.name, head.set, inmate)
     entry = head.find(f"payload/{chosen.image}")
     assert entry is not None  # verified: the set names nothing that is not there
     if entry.size > MAX_IMAGE:
@@ -77,14 +74,14 @@ def boot_bare(
     verified = time.monotonic() - clock
     directory = results.new_run(results.runs_directory(), began)
     image = directory / Path(entry.path).name
-    extract(bundle, entry, image)
+    head.take({entry: image})
     text = chosen.expect if expect is None else expect
     times = 2 if expect is None and text and chosen.expect_repeat else 1
     argv = qemu.bare_command(image, qemu_args)
     logger.debug("boot: %s", shlex.join(argv))
     watch = _Watch(argv, Console(text, times), timeout, show)
     watch.steps[0] = Step("verify", PASSED, verified)
-    report = _report(watch, began, bundle, digest, head, chosen, entry)
+    report = _report(watch, began, head, chosen, entry)
     fault: TargetFailed | None = None
     try:
         with Transcript(directory / results.TRANSCRIPT) as transcript:
@@ -111,50 +108,36 @@ def boot_bare(
     return Boot(directory, report, fault)
 
 
-def choose(head: Manifest, inmate: str | None) -> SetInmate:
+def choose(name: str, chosen: CollectedSet, inmate: str | None) -> SetInmate:
     """The inmate that is named, by its cell's name or file stem, or the only one."""
-    found = head.set.inmates
+    found = chosen.inmates
     names = ", ".join(i.name for i in found) or "none"
     if inmate is not None:
         found = tuple(i for i in found if inmate in (i.name, Path(i.cell).stem))
         if not found:
             raise UsageFault(f"--inmate {inmate}: no such inmate; the set has {names}")
     if not found:
-        raise UsageFault(f"{head.name}: the set has no inmate that could be booted")
+        raise UsageFault(f"{name}: the set has no inmate that could be booted")
     if len(found) > 1:
         raise UsageFault(
-            f"{head.name}: the set has several inmates ({names}); one runs alone",
+            f"{name}: the set has several inmates ({names}); one runs alone",
             hint="name it with --inmate",
         )
     return found[0]
 
 
-def _check_options(expect: str | None, timeout: int) -> None:
+def check_options(expect: str | None, timeout: int) -> None:
+    """UsageFault for what cannot be waited for."""
     if not 1 <= timeout <= 86_400:
         raise UsageFault(f"--timeout {timeout}: not between 1 and 86400 seconds")
     if expect is not None and not (expect.strip() and expect.isprintable() and len(expect) <= 200):
         raise UsageFault("--expect: not one line of 1 to 200 printable characters")
 
 
-def _verified(bundle: Path) -> tuple[Manifest, str]:
-    found = examine(bundle)
-    if any_fails(found.findings) or found.manifest is None:
-        failing = [finding for finding in found.findings if finding.fails]
-        rules = ", ".join(dict.fromkeys(finding.rule for finding in failing))
-        raise FindingsError(
-            f"{bundle}: not booted: {rules}",
-            hint="oejail explain RULE says what one means",
-            details=[finding.line() for finding in failing[:20]],
-        )
-    return found.manifest, found.digest
-
-
 def _report(
     watch: _Watch,
     began: float,
-    bundle: Path,
-    digest: str,
-    head: Manifest,
+    head: source.Source,
     chosen: SetInmate,
     entry: FileEntry,
 ) -> Results:
@@ -165,13 +148,7 @@ def _report(
         hint="",
         started=started,
         seconds=0.0,
-        bundle={
-            "path": str(bundle.resolve()),
-            "name": head.name,
-            "release": head.release,
-            "digest": digest,
-            "sample": head.sample,
-        },
+        bundle=head.summary(),
         booted=[{"path": entry.path, "sha256": entry.sha256, "size": entry.size}],
         expect={
             "inmate": chosen.name,

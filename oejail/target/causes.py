@@ -36,6 +36,10 @@ CAUSES: dict[str, tuple[str, str]] = {
     "guest-oops": ("Linux crashed in the midst of the step", "the transcript has the trace"),
     "guest-stall": ("a CPU of Linux's is stuck", "the transcript has the trace"),
     "guest-ended": ("the guest switched itself off or restarted", "the transcript says why"),
+    "not-prepared": (
+        "the payload is not at /oejail in the guest, or its kernel takes no path for firmware",
+        "the root file system must be the initrd: a root= of another has no payload",
+    ),
     # the module
     "module-vermagic": (
         "the module was built for another kernel",

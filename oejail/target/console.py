@@ -97,7 +97,7 @@ class Console:
         return pieces
 
     def _line(self, raw: bytes) -> Line:
-        text = raw.removesuffix(b"\r").decode("utf-8", "backslashreplace")
+        text = raw.rstrip(b"\r").decode("utf-8", "backslashreplace")
         return Line(self._since, harmless(text, "\t"))
 
     def _keep(self, lines: list[Line]) -> list[Line]:

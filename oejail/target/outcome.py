@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from oejail.target.causes import CAUSES
-
-PASSED, FAILED, NO_ANSWER = "passed", "failed", "no answer"
+from oejail.target.results import FAILED, NO_ANSWER, PASSED
 
 MODULE, ENABLE, CREATE, LOAD = "module", "enable", "create", "load"
 START, OBSERVE, RUNNING, SHUTDOWN = "start", "observe", "running", "shutdown"
 DESTROY, DISABLE, UNLOAD, BOOT, OTHER = "destroy", "disable", "unload", "boot", "other"
+PREPARE = "prepare"
 
 STATES = {0: "running", 20: "shut down", 21: "failed", 22: "absent"}
 """What the step `running` ends with: what `jailhouse cell list` says of a cell."""
@@ -89,6 +89,7 @@ _ROWS = [
     _Row("module-missing", "module", "x", "missing"),
     _Row("module-busy", "unload module", "x", "busy"),
     _Row("not-root", "", "x", "permission"),
+    _Row("not-prepared", "prepare", "x"),
     _Row("module-not-loaded", "", "x", "no-driver"),
     _Row("tool-missing", "", "x", "not-found"),
     _Row("image-missing", "load", "x", "no-open missing"),

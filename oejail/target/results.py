@@ -36,12 +36,12 @@ _STAMPED = "[0-9]*T[0-9]*Z*"
 
 TRANSCRIPT, RESULTS, JUNIT = "transcript.txt", "results.json", "junit.xml"
 
-PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+PASSED, FAILED, NO_ANSWER, NOT_RUN = "passed", "failed", "no answer", "not run"
 
 
 @dataclass
 class Step:
-    """One step: passed, failed, or never reached."""
+    """One step: passed, failed, without an answer, or never reached."""
 
     name: str
     outcome: str = NOT_RUN
@@ -180,7 +180,7 @@ def junit(results: Results) -> bytes:
     suite = TestSuite(f"boot {results.bundle.get('name', '')}".strip())
     for step in results.steps:
         case = TestCase(step.name, classname="oejail.boot", time=round(step.seconds, 3))
-        if step.outcome == FAILED:
+        if step.outcome in (FAILED, NO_ANSWER):
             failure = Failure(harmless(results.cause), results.outcome)
             failure.text = harmless("\n".join(part for part in (step.detail, results.hint) if part))
             case.result = [failure]

@@ -154,7 +154,12 @@ def test_a_broken_bundle(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "booting a whole set is not there yet; oejail boot --bare runs"),
+        (["--bare", "--kernel", "Image"], "--bare: there is no guest that the other options"),
+        (["--bare", "--inmate", "a", "--inmate", "b"], "one inmate runs alone; give --inmate once"),
+        (["--interactive"], "--interactive: there is no terminal to hand the console to"),
+        (["--password-file", "none"], "none: No such file or directory (--password-file)"),
+        (["--expect", "a\tb"], "--expect: not one line of 1 to 200"),
+        (["--inmate", "x"], "--inmate x: no such inmate; the set has freertos"),
         (["--bare", "--timeout", "0"], "--timeout 0: not between 1 and 86400"),
         (["--bare", "--expect", " "], "--expect: not one line of 1 to 200"),
         (["--bare", "--inmate", "x"], "--inmate x: no such inmate; the set has freertos"),
@@ -174,17 +179,19 @@ def test_which_inmate(bundle: Path) -> None:
     head = examine(bundle).manifest
     assert head is not None
     (only,) = head.set.inmates
-    assert bare.choose(head, None) is only
-    assert bare.choose(head, only.name) is only
-    assert bare.choose(head, Path(only.cell).stem) is only
+
+    def choose(inmate: str | None, *found: SetInmate) -> SetInmate:
+        return bare.choose("b", dataclasses.replace(head.set, inmates=found), inmate)
+
+    assert choose(None, only) is only
+    assert choose(only.name, only) is only
+    assert choose(Path(only.cell).stem, only) is only
     more = (only, SetInmate("other", "cells/other.cell", "other.bin"))
-    two = dataclasses.replace(head, set=dataclasses.replace(head.set, inmates=more))
-    assert bare.choose(two, "other").image == "other.bin"
+    assert choose("other", *more).image == "other.bin"
     with pytest.raises(UsageFault, match="several inmates"):
-        bare.choose(two, None)
-    none = dataclasses.replace(head, set=dataclasses.replace(head.set, inmates=()))
+        choose(None, *more)
     with pytest.raises(UsageFault, match="no inmate"):
-        bare.choose(none, None)
+        choose(None)
 
 
 def test_what_is_extracted_is_what_was_verified(bundle: Path, tmp_path: Path) -> None:
