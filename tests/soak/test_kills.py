@@ -1,43 +1,54 @@
 # SPDX-License-Identifier: MIT
 """`make soak`: what takes too long for every day.
 
-OEJAIL_SOAK_RUNS says how many kills (default 100), OEJAIL_TEST_MUTATIONS how many mutated cells.
+OEJAIL_SOAK_RUNS says how many kills of each engine (default 100), OEJAIL_TEST_MUTATIONS how many
+mutated cells.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
 
-from oejail.files import sha256_file
+import pytest
+
 from tests.conftest import repository
-from tests.support.cli import oejail, start, wait_until_gone
+from tests.support.engines import image
+from tests.support.interruption import kill_at_random
+
+__all__ = ["image"]
 
 RUNS = int(os.environ.get("OEJAIL_SOAK_RUNS", "100"))
 
 
-def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+def test_kill_9_at_random_moments_on_the_host() -> None:
     """Whatever a kill leaves, the same command ends in the same bundle, and nothing runs on."""
-    digest = sha256_file(oejail(tmp_path, "up", "--sample").bundle)
-    dice = random.Random(0)
-    for number in range(RUNS):
-        if number % 5 == 0:
-            oejail(tmp_path, "clean", "--all", "--force")
-        with start(tmp_path, "up", "--sample") as process:
-            try:
-                process.communicate(timeout=dice.uniform(0.05, 6.0))
-            except subprocess.TimeoutExpired:
-                process.kill()
-        wait_until_gone(str(tmp_path), 3)
-        if number % 5 == 4:
-            assert sha256_file(oejail(tmp_path, "up", "--sample").bundle) == digest
+    kill_at_random("host", RUNS)
+
+
+def test_kill_9_at_random_moments_with_docker(image: str) -> None:
+    assert image
+    kill_at_random("container", RUNS)
+
+
+def test_kill_9_at_random_moments_with_podman(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not os.environ.get("OEJAIL_TEST_PODMAN"):
+        pytest.fail("OEJAIL_TEST_PODMAN is not set: .ci/run services -- make soak")
+    from tests.support import container_image
+    from tests.support.engines import client
+
+    monkeypatch.setenv("DOCKER_HOST", os.environ["OEJAIL_TEST_PODMAN"])
+    with client() as daemon:
+        container_image.ensure(daemon, cross=True)
+    kill_at_random("container", RUNS)
 
 
 def test_a_million_mutated_cells() -> None:
     environment = {"OEJAIL_TEST_MUTATIONS": "1000000"} | dict(os.environ)
     command = [sys.executable, "-m", "pytest", "-q", "--timeout=3600", "tests/unit"]
-    done = subprocess.run([*command, "-k", "mutat"], cwd=repository(), env=environment, check=False)
+    done = subprocess.run(
+        [*command, "-k", "mutat"], cwd=Path(repository()), env=environment, check=False
+    )
     assert done.returncode == 0

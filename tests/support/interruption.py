@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oejail.files import sha256_file
 from tests.support.cli import OEJAIL
-from tests.support.engines import Builder, client
+from tests.support.engines import Builder, builder, client, left
 
 MARK = "compiling"
 """In the work directory of the recipe, once its do_compile sleeps."""
@@ -80,11 +83,11 @@ def wait_until_compiling(builder: Builder, process: subprocess.Popen[bytes]) -> 
 
 
 def working(build_dir: Path) -> list[str]:
-    """What runs for a build directory, on the host and in its containers: command lines.
+    """What runs for a build directory, on the host and in its containers: `PID: command line`.
 
-    The shell that keeps a container running is none of it.
+    A container's processes have it mounted; the shell that keeps one running is none of it.
     """
-    name = f"/build/{build_dir.name}/"
+    place = str(build_dir)
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -92,9 +95,11 @@ def working(build_dir: Path) -> list[str]:
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             where = os.readlink(entry / "cwd")
+            mounts = (entry / "mountinfo").read_text(errors="replace")
         except OSError:
             continue
-        if str(build_dir) in line + where or name in line or name in where + "/":
+        contained = f"{place} /home/" in mounts and line.strip() not in ("", "bash")
+        if f"{place}/" in f"{where}/" or f"{place}/" in line or contained:
             found.append(f"{entry.name}: {line}")
     return found
 
@@ -116,3 +121,35 @@ def running_containers(directory: Path) -> list[str]:
             for one in daemon.api.containers(filters={"label": "org.oejail.build-dir"})
             if str(directory) in one["Labels"]["org.oejail.build-dir"]
         ]
+
+
+def kill_at_random(engine: str, runs: int) -> None:
+    """SIGKILL of `oejail up --sample` at `runs` random moments.
+
+    Asserts after each that within ten seconds nothing works any more, and that the following `up`
+    ends in the bytes of the first one and leaves no process and no container running.
+    """
+    dice = random.Random(0)
+    up = ("up", "--sample", "--engine", engine)
+    with builder() as project:
+        began = time.monotonic()
+        digest = sha256_file(project.oejail(*up).bundle)
+        whole = time.monotonic() - began
+        for number in range(runs):
+            if number % 4 == 0:
+                project.oejail("clean", "--all", "--force")
+            else:  # something to build
+                path = recipe(project)
+                path.write_text(path.read_text() + f"# {number}\n")
+            with background(project, *up) as process:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(dice.uniform(0.05, whole))
+                process.kill()
+            for place in (project.directory / "workspace/build").glob("[a-z]*"):
+                wait_until_idle(place, 10)
+            assert sha256_file(project.oejail(*up).bundle) == digest, number
+            assert working(project.build_dir) == []
+            if engine == "container":
+                assert running_containers(project.directory) == []
+    if engine == "container":
+        assert left(project.directory) == []

@@ -17,6 +17,7 @@ from oejail.files import sha256_file
 from tests.support.engines import Builder, builder, client
 from tests.support.interruption import (
     background,
+    kill_at_random,
     running_containers,
     slow,
     wait_until_compiling,
@@ -142,3 +143,10 @@ def test_a_bitbake_of_someone_else_in_the_container_is_named(made: Builder) -> N
 
 def inside(made: Builder) -> str:
     return f"/home/openeuler/build/{made.build_dir.name}"
+
+
+@pytest.mark.parametrize("engine", ["host", "container"])
+def test_kill_9_at_random_moments(engine: str, image: str) -> None:
+    """A hundred of them are `make soak`."""
+    assert image
+    kill_at_random(engine, 2 if engine == "host" else 3)
