@@ -183,8 +183,10 @@ def run(
             raise
         for line in watch.lines(last=True):
             take(ws.on_host(line))
-    take_down(ws, take)
+    wrong = take_down(ws, take)
     ended = [match for line in kept if (match := _ENDED.fullmatch(line))]
+    if wrong is not None and not ended:
+        raise wrong
     status = int(ended[-1][1]) if ended else result.returncode or 1
     return replace(result, returncode=status, stdout=tuple(kept), stderr=())
 
@@ -213,8 +215,10 @@ def shell(ws: Workspace, rcfile: Path, env: Mapping[str, str]) -> int:
         stop(ws)
 
 
-def take_down(ws: Workspace, say: Callable[[str], None]) -> None:
-    """After a run: the container is clean and stopped; what is wrong with it is said."""
+def take_down(ws: Workspace, say: Callable[[str], None]) -> PrerequisiteMissing | None:
+    """After a run: the container is clean and stopped; what is wrong with it is said, or returned
+    where it would hinder every run."""
+    wrong = None
     try:
         with containers.connect() as client:
             found = [
@@ -226,11 +230,12 @@ def take_down(ws: Workspace, say: Callable[[str], None]) -> None:
                 say(f"ERROR: oejail: the container {found[0].id} was stopped during the build")
             for one in found:
                 if one.running:
-                    _say_user(client, ws, one, say)
+                    wrong = _wrong_user(client, ws, one)
                 _clean_bashrc(client, ws)
                 _kill(client, one)
     except OejailError as error:
         say(f"ERROR: oejail: the container daemon is gone: {error.message}")
+    return wrong
 
 
 class _Watch:
@@ -386,15 +391,20 @@ def _clean_bashrc(client: Any, ws: Workspace) -> None:
                 found.exec_run(["sed", "-i", f"/{BASH_MARK}$/d", BASHRC], user="root")
 
 
-def _say_user(client: Any, ws: Workspace, one: Container, say: Callable[[str], None]) -> None:
-    """Say it when the container's user did not get the caller's id: oebuild does not notice."""
+def _wrong_user(client: Any, ws: Workspace, one: Container) -> PrerequisiteMissing | None:
+    """The error for a container whose user did not get the caller's id: oebuild's usermod fails
+    where the image has it for another user, and nobody looks."""
     import docker.errors
 
     wanted = ws.identity.uid if ws.identity.kind == "user" else os.geteuid()
-    with contextlib.suppress(docker.errors.APIError):
+    try:
         got = client.containers.get(one.id).exec_run(["id", "-u", USER]).output.strip()
-        if got.isdigit() and int(got) != wanted:
-            say(
-                f"ERROR: oejail: in the image {printable(one.image)} the user {USER} has the id "
-                f"{int(got)} and cannot be given the caller's, {wanted}: another user has it"
-            )
+    except docker.errors.APIError:
+        return None
+    if not got.isdigit() or int(got) == wanted:
+        return None
+    return PrerequisiteMissing(
+        f"image {printable(image.docker_param(ws).image)}: its user {USER} cannot have the id "
+        f"{wanted}, which is another's there; it is {int(got)}",
+        hint="build as a user with another id (as root: --build-user), or use --engine host",
+    )

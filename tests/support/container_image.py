@@ -29,24 +29,26 @@ _PROGRAMS = """
     usermod wc which xargs awk mawk zstd
 """
 _CROSS = ("gcc", "ld", "as", "objcopy", "strip")
+TAKEN = 61234
 _ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n"
     "openeuler:x:1000:1000::/home/openeuler:/bin/bash\n"
-    "taken:x:61234:61234::/:/bin/false\n",
-    "etc/group": "root:x:0:\nmail:x:8:\nopeneuler:x:1000:\ntaken:x:61234:\n",
+    f"taken:x:{TAKEN}:{TAKEN}::/:/bin/false\n",
+    "etc/group": "root:x:0:\nmail:x:8:\nopeneuler:x:1000:\n",
     "etc/shadow": "root:*:19000:0:99999:7:::\nopeneuler:*:19000:0:99999:7:::\n",
     "etc/gshadow": "root:*::\nmail:*::\nopeneuler:!::\n",
     "etc/login.defs": "UID_MIN 1000\nGID_MIN 1000\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "etc/hosts": "127.0.0.1 localhost\n",
 }
-TAKEN = 61234
-"""A user id that the image has given to another user than openeuler."""
 
 
-def ensure(client: Any, *, name: str = NAME, cross: bool = False) -> str:
-    """See to it that the daemon has the image; `cross` adds the machine's aarch64 gcc. Its id."""
-    data = build(cross)
+def ensure(client: Any, *, name: str = NAME, cross: bool = False, taken: int = TAKEN) -> str:
+    """See to it that the daemon has the image; `cross` adds the machine's aarch64 gcc. Its id.
+
+    `taken` is a user id that the image gives to somebody else.
+    """
+    data = build(cross, taken)
     digest = hashlib.sha256(data).hexdigest()
     for image in client.images.list(filters={"label": f"org.oejail.test={digest}"}):
         image.tag(*name.rsplit(":", 1))
@@ -56,7 +58,7 @@ def ensure(client: Any, *, name: str = NAME, cross: bool = False) -> str:
     return str(client.images.get(name).id)
 
 
-def build(cross: bool) -> bytes:
+def build(cross: bool, taken: int) -> bytes:
     """The image's files as a tar archive."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
@@ -66,6 +68,7 @@ def build(cross: bool) -> bytes:
         for name, mode in (("tmp", 0o1777), ("root", 0o700), ("opt", 0o755), ("var/tmp", 0o1777)):
             _directory(tar, name, mode)
         for name, text in _ACCOUNTS.items():
+            text = text.replace(str(TAKEN), str(taken))
             _bytes(tar, name, text.encode(), 0o600 if "shadow" in name else 0o644)
         _directory(tar, "home/openeuler", 0o755, 1000)
         _bytes(tar, "home/openeuler/.bashrc", b"# the image's own\n", 0o644, 1000)

@@ -74,7 +74,7 @@ def image() -> str:
 
 @contextmanager
 def builder() -> Iterator[Builder]:
-    """A directory of the ordinary user's, and how oejail runs there; it goes with its containers."""
+    """A directory of the ordinary user's; it goes with the containers of its builds."""
     python = os.environ.get("OEJAIL_TEST_PYTHON", sys.executable)
     user = USER if os.geteuid() == 0 else None
     directory = Path(tempfile.mkdtemp(prefix="oejail-test-"))

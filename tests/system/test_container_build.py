@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from oejail import bundle
+from oejail.pipeline import STAGES
 from oejail.workspace import sample
 from tests.support.cli import Said
-from tests.support.engines import Builder, builder, client, left
+from tests.support.engines import Builder, builder, left
 
 
 def payload(path: Path) -> dict[str, str]:
@@ -42,7 +42,7 @@ def built(image: str) -> Iterator[Built]:
 
 def test_the_payload_is_the_host_engines(built: Built) -> None:
     """Acceptance: the same compiler, the same bytes; BitBake's own word that it built them."""
-    assert built.said.ran == "init update generate layers build collect check bundle verify".split()
+    assert built.said.ran == list(STAGES)
     assert re.search(r"[1-9]\d* of \d+ tasks run", built.said.err)
     events = (built.build.build_dir / "oejail-events.jsonl").read_text().splitlines()
     assert json.loads(events[-1])["event"] == "CommandCompleted"
