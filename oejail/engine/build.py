@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from oejail import containers, files, jsonfile, log, oebuild, process
-from oejail.engine import container, diagnose, events, guard, holder, progress
+from oejail.engine import container, diagnose, durations, events, guard, holder, progress
 from oejail.engine.model import BuildResult, Failure
 from oejail.engine.text import printable
 from oejail.engine.track import Track
@@ -199,7 +199,7 @@ class _Run:
             path.unlink()
         self.started = True
         self.record()  # a run that is killed has not succeeded
-        shown = progress.choose(wanted)
+        shown = progress.choose(wanted, durations.expected(self.ws, self.targets))
         try:
             with events.Tail(path) as tail:
 
@@ -225,7 +225,9 @@ class _Run:
         finally:
             shown.close()
         self.judge(ended)
-        return self.result()
+        result = self.result()
+        durations.remember(self.ws, result)
+        return result
 
     def judge(self, ended: Result) -> None:
         self.ok = self.track.succeeded and ended.ok

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -31,17 +32,19 @@ class Progress(Protocol):
         """Leave the terminal as it was."""
 
 
-def choose(wanted: bool) -> Progress:
+def choose(wanted: bool, expected: float | None = None) -> Progress:
     """The right one: nothing unless `wanted` (and with -q), a bar on a terminal, else lines.
 
-    With -v all that BitBake says is on stderr: no bar then.
+    With -v all that BitBake says is on stderr: no bar then. `expected` is how many seconds the last
+    such build took.
     """
     if not (wanted and shows(logging.INFO)):
         return Silent()
     stream = sys.stderr
-    if stream is not None and stream.isatty() and not shows(logging.DEBUG):
-        return Bar(stream)
-    return Lines()
+    live = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    if live and not shows(logging.DEBUG):
+        return Bar(stream, expected)
+    return Lines(expected=expected)
 
 
 class Silent:
@@ -76,7 +79,9 @@ class Lines:
         self,
         say: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        expected: float | None = None,
     ) -> None:
+        self.expected = last_time(expected)
         self.say = say or logger.info
         self.clock = clock
         self.began = self.last = clock()
@@ -96,7 +101,10 @@ class Lines:
         if track.phase != "finished" and (begins or further or now - self.last >= HEARTBEAT):
             self.step = step
             self.last = now
-            self.say(f"build: {describe(track)}, {duration(now - self.began)}{running(track)}")
+            self.say(
+                f"build: {describe(track)}, {duration(now - self.began)}{self.expected}"
+                f"{running(track)}"
+            )
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -105,17 +113,21 @@ class Lines:
 class Bar:
     """A bar with the number of tasks, the elapsed time and what runs now."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, expected: float | None = None) -> None:
         from tqdm import tqdm
 
         self.failures = _Failures()
+        shown = last_time(expected)
         self.bar = tqdm(
             file=stream,
             total=0,
             desc="build",
             dynamic_ncols=True,
             leave=False,
-            bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} {elapsed}{postfix}",
+            # What is worth most comes first: a narrow terminal cuts the end off.
+            bar_format=(
+                f"{{desc}} {{n_fmt}}/{{total_fmt}} |{{bar:10}}| {{elapsed}}{shown}{{postfix}}"
+            ),
         )
 
     def show(self, track: Track) -> None:
@@ -133,6 +145,11 @@ class Bar:
     def close(self) -> None:
         """Take the bar away."""
         self.bar.close()
+
+
+def last_time(expected: float | None) -> str:
+    """` (last time 3m07s)`; empty where that is not known."""
+    return "" if expected is None else f" (last time {duration(expected)})"
 
 
 def describe(track: Track) -> str:

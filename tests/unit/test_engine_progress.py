@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import subprocess
+import sys
+import termios
 
 import pytest
 
@@ -12,6 +17,7 @@ from oejail.engine import progress
 from oejail.engine.events import Event
 from oejail.engine.text import duration, printable
 from oejail.engine.track import Track
+from tests.conftest import repository
 
 
 class Clock:
@@ -94,10 +100,9 @@ def test_the_bar_shows_tasks_and_what_runs(capsys: pytest.CaptureFixture[str]) -
     bar.show(track)
     bar.close()
     shown = terminal.getvalue()
-    assert "parsing |" in shown
-    assert "3/9" in shown
-    assert "running |" in shown
-    assert "4/8" in shown
+    assert "parsing 3/9 |" in shown
+    assert "running 4/8 |" in shown
+    assert "last time" not in shown
     assert "demo:do_compile4" in shown
     assert shown.split("\r")[-1].strip() == ""
     assert capsys.readouterr().err == "build: demo: do_install failed\n"
@@ -111,6 +116,9 @@ def test_the_right_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     bar = progress.choose(True)
     assert isinstance(bar, progress.Bar)
     bar.close()
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(progress.choose(True), progress.Lines)
+    monkeypatch.setenv("TERM", "xterm")
     log.setup(1)
     assert isinstance(progress.choose(True), progress.Lines)
     log.setup(-1)
@@ -118,6 +126,85 @@ def test_the_right_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
     log.setup(0)
     assert isinstance(progress.choose(True), progress.Lines)
+
+
+def test_the_last_builds_time_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    clock = Clock()
+    lines = progress.Lines(said.append, clock, expected=187)
+    track = Track()
+    started(track, 1, 8)
+    lines.show(track)
+    assert said == ["build: task 1 of 8, 0s (last time 3m07s), demo:do_compile1"]
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    log.setup(0)
+    bar = progress.choose(True, 187)
+    bar.show(track)
+    bar.close()
+    assert "00:00 (last time 3m07s), demo:do_compile1" in terminal.getvalue()
+
+
+LIVE = """
+import sys, time
+from oejail import log
+from oejail.engine import progress
+from oejail.engine.events import Event
+from oejail.engine.track import Track
+from tests.conftest import repository
+log.setup(0)
+shown, track = progress.choose(True, 187), Track()
+for number in range(12):
+    task = Event("RunQueueTaskStarted", 1, "a-recipe", task="do_compile", file=f"/{number}",
+                 completed=number, total=12)
+    track.feed(task)
+    if number == 6:
+        track.feed(Event("TaskFailed", 1, "x", "x", "do_x", "/x"))
+        sys.stdin.readline()
+    shown.show(track)
+shown.close()
+"""
+
+
+@pytest.mark.parametrize(("columns", "later"), [(80, 80), (30, 30), (12, 12), (100, 24)])
+def test_the_line_keeps_to_the_terminals_width(columns: int, later: int) -> None:
+    """On a real terminal, which becomes narrower in the middle."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm"}
+    environment["PYTHONPATH"] = str(repository())
+    with subprocess.Popen(
+        [sys.executable, "-c", LIVE], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    ) as child:
+        os.close(theirs)
+        before = until(ours, "5/12" if columns > 12 else "running 0/")
+        termios.tcsetwinsize(ours, (24, later))
+        os.write(ours, b"\n")
+        after = until(ours, "")
+    os.close(ours)
+    assert child.returncode == 0
+    assert "build: x: do_x failed" in after
+    for text, width in ((before, columns), (after, later)):
+        lines = re.split(r"[\r\n]+|\x1b\[A", text)
+        drawn = [line for line in lines if line.startswith("running")]
+        assert drawn
+        assert max(map(len, drawn)) < width
+    assert not re.search(r"\x1b\[[0-9;]*m", before + after)
+    assert after.split("\r")[-1].strip() == ""
+
+
+def until(terminal: int, text: str) -> str:
+    """What is shown up to `text`, or to the end."""
+    shown = ""
+    while not text or text not in shown:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:  # EIO: the other side is closed
+            break
+        if not data:
+            break
+        shown += data.decode()
+    return shown
 
 
 @pytest.mark.parametrize(
