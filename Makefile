@@ -49,7 +49,8 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck -x .ci/run .ci/engines oejail/artifacts/target/*
+	$(BIN)/shellcheck -x .ci/run .ci/engines oejail/target/*.sh \
+	  $(filter-out %.service,$(wildcard oejail/artifacts/target/*))
 
 bench: setup
 	@status=0; for file in benchmarks/bench_*.py; do $(BIN)/python $$file || status=1; done; exit $$status

@@ -26,8 +26,9 @@ def command(
     from oejail.checks import RULES, explain
     from oejail.cli.output import emit, emit_json, emit_table
     from oejail.engine.causes import RULES as OF_BUILDS
+    from oejail.target.preflight_rules import RULES as OF_BOARDS
 
-    every = RULES | OF_ARCHIVES | OF_BUILDS
+    every = RULES | OF_ARCHIVES | OF_BUILDS | OF_BOARDS
     text = explain(rule, every) if rule else ""
     rows = [every[rule]] if rule else list(every.values())
     if json:

@@ -37,6 +37,7 @@ VERBS = {
     "verify": "Prove that a bundle is whole and that its parts fit.",
     "inspect": "Show what a bundle contains.",
     "boot": "Boot a bundle in QEMU and see the RTOS run.",
+    "deploy": "Put a bundle on a board, over ssh; start it; go back.",
     "new": "Start an RTOS inmate of your own from a template.",
     "cell": "Read, build, compare, draw and check Jailhouse cell configurations.",
     "logs": "Show the log of the last run, or of a failed task.",

@@ -10,15 +10,16 @@ from oejail.checks import RULES
 from oejail.cli.explain import command
 from oejail.engine.causes import RULES as OF_BUILDS
 from oejail.errors import UsageFault
+from oejail.target.preflight_rules import RULES as OF_BOARDS
 
 
 def test_all_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     command()
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert listed == [*RULES, *OF_ARCHIVES, *OF_BUILDS]
+    assert listed == [*RULES, *OF_ARCHIVES, *OF_BUILDS, *OF_BOARDS]
 
 
-@pytest.mark.parametrize("rule", [*RULES, *OF_ARCHIVES, *OF_BUILDS])
+@pytest.mark.parametrize("rule", [*RULES, *OF_ARCHIVES, *OF_BUILDS, *OF_BOARDS])
 def test_every_rule_is_explained(rule: str, capsys: pytest.CaptureFixture[str]) -> None:
     command(rule)
     text = capsys.readouterr().out

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""Starting what was deployed, over ssh, with the results that `boot` leaves.
+
+The board's UART is not seen from here. What is: each step's exit status and words, the kernel's
+log, `jailhouse cell list`, and the hypervisor's console where the root has a virtual one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oejail.artifacts.model import CollectedSet, SetInmate
+from oejail.errors import Interrupted, TargetFailed
+from oejail.log import logger
+from oejail.target import outcome, results
+from oejail.target.causes import CAUSES
+from oejail.target.console import Line
+from oejail.target.deploy import Verified
+from oejail.target.outcome import judge
+from oejail.target.results import FAILED, PASSED, Results, Step, Transcript
+from oejail.target.signs import Evidence
+from oejail.target.ssh import Remote
+from oejail.text import printable
+
+SCRIPT = Path(__file__).with_name("start.sh")
+WATCH = 3
+"""Seconds that the cells are left alone before they are looked at."""
+_PREFIX = "oejail:"
+_MAX_LINES = 5_000
+_STEP = re.compile(r"oejail-start: (insmod|\S*jailhouse (?:cell )?(\w+)) ?")
+_STATUS = re.compile(r"oejail-start: status ([0-9]{1,3})")
+_STATES = {"running": 0, "shut down": 20, "failed": 21}
+
+
+@dataclass(frozen=True)
+class Started:
+    """How it went. `fault` is None when every cell runs."""
+
+    directory: Path
+    results: Results
+    fault: TargetFailed | None
+
+
+def start(remote: Remote, bundle: Verified, *, timeout: int = 60) -> Started:
+    """Start what is current on the board and see whether its cells run.
+
+    `timeout` in seconds, for each step. Leaves a run's directory, whatever comes of it.
+    """
+    began, clock = time.time(), time.monotonic()
+    logger.info("%s: starting", remote.name)
+    chosen = bundle.head.set
+    steps = [Step(name) for name in _names(chosen)]
+    directory = results.new_run(results.runs_directory(), began)
+    report = Results(
+        outcome="error",
+        cause="",
+        hint="",
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        seconds=0.0,
+        bundle={
+            "path": str(bundle.path.resolve()),
+            "name": bundle.head.name,
+            "release": bundle.head.release,
+            "digest": bundle.digest,
+            "sample": bundle.head.sample,
+            "board": remote.name,
+        },
+        booted=[
+            {"path": e.path, "sha256": e.sha256, "size": e.size}
+            for e in bundle.head.files
+            if e.path.startswith("payload/")
+        ],
+        expect={},
+        console={},
+        qemu={},
+        steps=steps,
+    )
+    heard = _Heard(steps, clock)
+    fault: TargetFailed | None = None
+    try:
+        with Transcript(directory / results.TRANSCRIPT) as transcript:
+
+            def take(line: str) -> None:
+                heard.take(line)
+                transcript.add([Line(time.monotonic() - clock, printable(line))])
+
+            lost = _run(remote, take, timeout * (len(steps) + 1))
+        fault = heard.judge(chosen, lost)
+        report.outcome = PASSED if fault is None else heard.cause
+        report.cause = heard.summary(chosen) if fault is None else fault.message
+        report.hint = "" if fault is None else fault.hint or ""
+    except Interrupted:
+        report.outcome, report.cause = "interrupted", "interrupted: what was started runs on"
+        raise
+    finally:
+        report.seconds = time.monotonic() - clock
+        report.expect = {"inmates": heard.expectations(chosen)}
+        report.console = {"lines": heard.count}
+        results.write(report, directory)
+    return Started(directory, report, fault)
+
+
+def _run(remote: Remote, take: Callable[[str], None], timeout: float) -> TargetFailed | None:
+    """Run the script; what went wrong with the connection."""
+    try:
+        remote.run(
+            SCRIPT.read_text(),
+            [str(WATCH)],
+            name="oejail-session",
+            doing="while starting",
+            timeout=timeout,
+            reader=take,
+        )
+    except TargetFailed as error:
+        return error
+    return None
+
+
+def _names(chosen: CollectedSet) -> list[str]:
+    names = [outcome.MODULE, outcome.ENABLE]
+    for inmate in chosen.inmates:
+        kinds = (outcome.CREATE, outcome.LOAD, outcome.START)
+        names += [f"{kind} {inmate.name}" for kind in kinds]
+    return [*names, *(f"{outcome.RUNNING} {inmate.name}" for inmate in chosen.inmates)]
+
+
+class _Heard:
+    """What the board said, as it comes."""
+
+    def __init__(self, steps: Sequence[Step], clock: float) -> None:
+        self.steps = steps
+        self.count = 0
+        self.cause = ""
+        self._at = -1
+        self._began = clock
+        self._status: int | None = None
+        self._whole = False
+        self._list: list[str] = []
+        self._console: list[str] = []
+        self._evidence = Evidence()
+        self._cells: dict[str, Evidence] = {}
+
+    def take(self, line: str) -> None:
+        """A line of the board's."""
+        self.count += 1
+        if not line.startswith(_PREFIX) or self.count > _MAX_LINES:
+            return
+        what, _, text = line.removeprefix(_PREFIX).partition(" ")
+        if what == "end":
+            self._whole = True
+        elif what == "list":
+            self._list.append(text)
+        elif what in ("out", "log", "console"):
+            if what == "console":
+                self._console.append(text)
+            self._out(text) if what == "out" else None
+            self._evidence.feed(text.encode() + b"\n")
+
+    def _out(self, text: str) -> None:
+        if status := _STATUS.fullmatch(text):
+            self._status = int(status[1])
+            if self._at >= 0:
+                self._close(PASSED if self._status == 0 else FAILED)
+        elif begun := _STEP.match(text):
+            kind = outcome.MODULE if begun[1] == "insmod" else begun[2]
+            for number in range(self._at + 1, len(self.steps)):
+                if self.steps[number].name.split()[0] == kind:
+                    if self._at >= 0:
+                        self._close(PASSED)
+                    self._at, self._began = number, time.monotonic()
+                    break
+        elif self._at >= 0:
+            step = self.steps[self._at]
+            step.detail = "\n".join([*step.detail.splitlines()[-10:], printable(text, 500)])
+
+    def _close(self, how: str) -> None:
+        step = self.steps[self._at]
+        step.outcome, step.seconds = how, time.monotonic() - self._began
+
+    def judge(self, chosen: CollectedSet, lost: TargetFailed | None) -> TargetFailed | None:
+        """The fault, with the step that had it; None when every cell runs."""
+        if self._status is None:
+            return self._fault(self._at, None, lost)
+        if self._status != 0:
+            return self._fault(self._at, self._status, lost)
+        if not self._whole:
+            self.cause = "no-answer"
+            return lost or TargetFailed("no-answer: the board's answer is not whole")
+        for inmate in chosen.inmates:
+            number = next(
+                n for n, step in enumerate(self.steps) if step.name == f"running {inmate.name}"
+            )
+            if fault := self._fault(number, self._state(inmate), lost):
+                return fault
+        return None
+
+    def _state(self, inmate: SetInmate) -> int:
+        """What `cell list` says of the cell, as a status of `outcome.STATES`."""
+        pattern = re.compile(
+            rf"\d+\s+{re.escape(inmate.name)}\s+(running/locked|[a-z ]+?)\s*(\d.*)?"
+        )
+        for line in self._list:
+            if match := pattern.fullmatch(line.strip()):
+                return _STATES.get(match[1].partition("/")[0], 21)
+        return 22
+
+    def _fault(
+        self, number: int, status: int | None, lost: TargetFailed | None
+    ) -> TargetFailed | None:
+        step = self.steps[max(number, 0)]
+        kind = step.name.split()[0]
+        verdict = judge(kind, status, self._evidence.seen)
+        if verdict.outcome == PASSED:
+            step.outcome = PASSED
+            return None
+        step.outcome = FAILED
+        self.cause = verdict.cause
+        message, hint = CAUSES[verdict.cause]
+        said = f" ({verdict.said})" if verdict.said else ""
+        details = step.detail.splitlines()
+        if lost is not None:
+            details.append(lost.message)
+        return TargetFailed(
+            f"{verdict.cause}: {step.name}: {message}{said}", hint=hint, details=details
+        )
+
+    def _seen(self, inmate: SetInmate) -> bool:
+        return bool(inmate.expect) and any(str(inmate.expect) in line for line in self._console)
+
+    def expectations(self, chosen: CollectedSet) -> list[dict[str, object]]:
+        """For results.json: each inmate's text, and whether it was seen; None: cannot be told."""
+        return [
+            {
+                "inmate": inmate.name,
+                "text": inmate.expect,
+                "seen": True if self._seen(inmate) else None,
+            }
+            for inmate in chosen.inmates
+        ]
+
+    def summary(self, chosen: CollectedSet) -> str:
+        """What was seen, and what was not."""
+        unseen = [i.name for i in chosen.inmates if not self._seen(i)]
+        text = f"{', '.join(i.name for i in chosen.inmates) or 'the root cell'}: running"
+        if unseen:
+            text += "; what they print is on the board's UART, which is not seen over ssh"
+        return text
