@@ -172,8 +172,8 @@ def _own_lines(ws: Workspace, offer: Offer, chosen: Sequence[str], others: str) 
         from oejail.workspace import sample
 
         lines += sample.local_conf_lines(sample.compiler_for(ws, _image(others)))
-    elif sources.manifest_file(ws).is_file():
-        lines += settle.MANIFEST_LINES
+    if ws.rtos_in_image:
+        lines += inimage.lines(ws.project)
     return statements("\n".join((*lines, *declared)))
 
 

@@ -106,7 +106,7 @@ def parse(data: bytes) -> Lock:
     document = parse_yaml(data)
     if isinstance(document.value, dict) and not document.problems:
         version = document.value.get("schema_version")
-        if version != SCHEMA:
+        if type(version) is not int or version != SCHEMA:
             line, column = document.place(("schema_version",) if version is not None else ())
             raise ConfigError(
                 f"{FILE}:{line}:{column}: schema version {short(version)}, this oejail reads "

@@ -6,7 +6,8 @@ as they are; but openEuler's fetcher (openeuler.bbclass, do_openeuler_fetch) run
 and checks out the manifest's commit in each repository whose recipe it fetches, so what that would
 lose is refused first. It reads the file that MANIFEST_DIR names: where a lock has other commits
 than the tree's manifest, or a repository with local changes is to be built as it is, oejail writes
-a manifest of its own into the build directory. What that does not list, the fetcher leaves alone.
+a manifest of its own into the build directory, and meta-oejail's oejail-manifest.bbclass has tasks
+read it. What that does not list, the fetcher leaves alone.
 """
 
 from __future__ import annotations
@@ -27,16 +28,6 @@ from oejail.workspace.sources import Entry
 
 WRITTEN = "oejail-manifest.yaml"
 """The manifest that oejail writes, in the build directory."""
-
-_TREES = "${OPENEULER_SP_DIR}/yocto-meta-openeuler/.oebuild/manifest.yaml"
-MANIFEST_LINES = (
-    # Once and for all, so that a lock that comes or goes does not have everything parsed again;
-    # and with one value for the tasks' hashes, so that nothing is built again for its sake.
-    f"MANIFEST_DIR = \"${{@d.getVar('TOPDIR') + '/{WRITTEN}' "
-    f"if os.path.exists(d.getVar('TOPDIR') + '/{WRITTEN}') else '{_TREES}'}}\"",
-    f'MANIFEST_DIR[vardepvalue] = "{_TREES}"',
-)
-"""For conf/local.conf: openEuler's fetcher reads the written manifest where there is one."""
 
 _HINT = "commit them to a branch, or go on with them as they are: --allow-dirty"
 

@@ -10,6 +10,9 @@
 # Made for BitBake 1.50 to 2.19: an attribute that a version lacks is left out. Nothing in here may
 # make a build fail, so no error leaves the handler.
 
+# The other thing that every build with oejail needs.
+inherit oejail-manifest
+
 OEJAIL_EVENTS_FILE = "${TOPDIR}/oejail-events.jsonl"
 
 addhandler oejail_events
