@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What oejail adds to a build: `oejail build` against bare `oebuild bitbake`, nothing left to do.
 
-On the same prepared directory of the sample tree, in turns; wall time, the least of each (a busy machine only adds). A build counts as
-ended when BitBake's server has ended as well: that takes a second or so, oejail waits for it, and
-after a bare oebuild the next build has to.
+On the same prepared directory of the sample tree, in turns; wall time, the least of each, as a busy
+machine only adds. A build counts as ended when BitBake's server has ended as well: that takes a
+second or so, oejail waits for it, and after a bare oebuild the next build has to.
 """
 
 from __future__ import annotations
