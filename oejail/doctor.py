@@ -104,7 +104,7 @@ def _host_tools(directory: Path) -> Line:
         return Line("host tools", "ok", "no tree here yet, or BitBake runs in the container")
     if found.what:
         return Line("host tools", "missing", found.what, found.fix)
-    return Line("host tools", "ok", f"the {len(found.tools)} of {found.conf}")
+    return Line("host tools", "ok", f"{len(found.tools) or 'none'}, as {found.conf} asks for")
 
 
 def _container(_: Path) -> Line:

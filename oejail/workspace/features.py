@@ -23,7 +23,7 @@ from oejail.errors import ConfigError, PrerequisiteMissing
 from oejail.platforms import Platform
 from oejail.workspace.conf import Variable, statements
 from oejail.workspace.featurefiles import Feature, Registry, categorised, flat, has_flat
-from oejail.yamltext import read_located
+from oejail.yamltext import read_located, read_mapping
 
 __all__ = ["Feature", "Offer", "enabled", "jailhouse_lines", "read", "wanted"]
 
@@ -63,12 +63,24 @@ class Offer:
         return self.registry.features
 
 
+def feature_root(config: Path) -> str | None:
+    """`feat_root_dir` of an oebuild workspace's `.oebuild/config`; None for oebuild's default.
+
+    Raises ConfigError for one that leaves the tree.
+    """
+    value = read_mapping(config).get("feat_root_dir")
+    root = value.strip() if isinstance(value, str) else ""
+    if root.startswith("/") or ".." in Path(root).parts:
+        raise ConfigError(f"{config}: feat_root_dir {root!r} leaves the tree")
+    return root or None
+
+
 def read(
     root: Path,
-    feature_root: str | None = None,
+    directory: str | None = None,
     schemas: Collection[Schema] = ("v1", "v2"),
 ) -> Offer:
-    """Read `root`, a tree's `.oebuild` directory. `feature_root` as `.oebuild/config` has it.
+    """Read `root`, a tree's `.oebuild` directory; `directory` is what `feature_root` gives.
 
     `schemas` are those that the oebuild at hand reads. Raises ConfigError: no such directory, or a
     file that oebuild cannot bear, with its line; PrerequisiteMissing where all that there is is of
@@ -80,20 +92,20 @@ def read(
             hint=_TREE,
         )
     found = tuple(sorted(path.stem for path in (root / "platform").glob("*.yaml")))
-    names = dict.fromkeys((feature_root or DIRECTORIES[0], DIRECTORIES[1]))
+    names = dict.fromkeys((directory or DIRECTORIES[0], DIRECTORIES[1]))
     first = next(iter(names))
     if not (root / first).is_dir():
         raise ConfigError(f"{root / first}: no such directory; oebuild wants one", hint=_TREE)
     unread = False
     for name in names:
-        directory = root / name
-        if not directory.is_dir():
+        place = root / name
+        if not place.is_dir():
             continue
-        schema: Schema = "v1" if has_flat(directory) else "v2"
+        schema: Schema = "v1" if has_flat(place) else "v2"
         if schema not in schemas:
             unread = True
             continue
-        registry = flat(directory) if schema == "v1" else categorised(directory)
+        registry = flat(place) if schema == "v1" else categorised(place)
         if registry.features:
             return Offer(root, schema, found, name, registry)
     if unread:

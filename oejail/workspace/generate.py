@@ -141,12 +141,8 @@ def ensure_generated(ws: Workspace) -> Outcome:
 
 def offer_of(ws: Workspace, version: str) -> Offer:
     """What the tree in src/ offers an oebuild of `version`. Raises as `features.read`."""
-    feature_root = read_mapping(ws.root / ".oebuild" / "config").get("feat_root_dir")
-    root = feature_root.strip() if isinstance(feature_root, str) else ""
-    if root and (root.startswith("/") or ".." in Path(root).parts):
-        raise ConfigError(f"{ws.root / '.oebuild/config'}: feat_root_dir {root!r} leaves the tree")
-    root_of_tree = ws.meta_openeuler / ".oebuild"
-    return features.read(root_of_tree, root or None, oebuild.schemas(version))
+    chosen = features.feature_root(ws.root / ".oebuild" / "config")
+    return features.read(ws.meta_openeuler / ".oebuild", chosen, oebuild.schemas(version))
 
 
 def _digest(ws: Workspace, offer: Offer) -> str:

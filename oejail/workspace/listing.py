@@ -17,7 +17,6 @@ from oejail.resources import data_dir
 from oejail.workspace import features
 from oejail.workspace import identity as who
 from oejail.workspace.features import Offer
-from oejail.yamltext import read_mapping
 
 
 def offer(directory: Path, *, sample: bool = False, workspace: Path | None = None) -> Offer:
@@ -49,13 +48,8 @@ def offer(directory: Path, *, sample: bool = False, workspace: Path | None = Non
             f"{described}: not there yet",
             hint="oejail up --until update, or oejail init --list --sample",
         )
-    feature_root = None
-    if config is not None and config.is_file():
-        value = read_mapping(config).get("feat_root_dir")
-        feature_root = value.strip() or None if isinstance(value, str) else None
-        if feature_root and (feature_root.startswith("/") or ".." in Path(feature_root).parts):
-            raise ConfigError(f"{config}: feat_root_dir {feature_root!r} leaves the tree")
-    return features.read(described, feature_root, oebuild.schemas(version))
+    chosen = features.feature_root(config) if config is not None and config.is_file() else None
+    return features.read(described, chosen, oebuild.schemas(version))
 
 
 def report(found: Offer) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def open_workspace(
     *,
     build_user: str | None = None,
     allow_dirty: bool = False,
+    rtos_in_image: bool = False,
 ) -> Workspace:
     """The project's workspace as a value; nothing is made or changed.
 
@@ -51,6 +52,8 @@ def open_workspace(
     reach = [Path(sys.executable), root, Path(prefix[0])]
     if kind == "path":
         reach.append(project.path(tree))
+    if project.config.nativesdk is not None:
+        reach.append(project.path(project.config.nativesdk))
     who.check_reach(identity, dict.fromkeys(reach))
     other = engine is not None and engine != declared
     return Workspace(
