@@ -41,7 +41,7 @@ _COMMIT_MARK = "##YOCTO_POKY_COMMIT##"
 _STATE = "oejail-sample.json"
 """In .git: the digest of what was laid out, and its commit."""
 
-_ASK_GCC = "command -v aarch64-linux-gnu-ld >/dev/null && aarch64-linux-gnu-gcc -dumpfullversion"
+ASK_GCC = "command -v aarch64-linux-gnu-ld >/dev/null && aarch64-linux-gnu-gcc -dumpfullversion"
 
 _LIBRARY = "bitbake/lib/bb"
 _PROGRAMS = ("bitbake/bin/", "scripts/")
@@ -167,7 +167,7 @@ def compiler_for(ws: Workspace, image_name: str) -> CrossCompiler:
         return replace(zig, program=Path(TOOLS, "zig", zig.program.name))
     with containers.connect(ws.identity) as client:
         image.ensure(client, image_name)
-        version = image.run(client, image_name, ["sh", "-c", _ASK_GCC])
+        version = image.run(client, image_name, ["sh", "-c", ASK_GCC])
     if version is None or re.fullmatch(r"[0-9.]+", version) is None:
         raise PrerequisiteMissing(
             f"cross compiler: neither aarch64-linux-gnu-gcc in the image {image_name} nor the "

@@ -49,11 +49,13 @@ def ensure(client: Any, *, name: str = NAME, cross: bool = False, taken: int = T
     `taken` is a user id that the image gives to somebody else.
     """
     data = build(cross, taken)
-    digest = hashlib.sha256(data).hexdigest()
+    # Podman takes one variable a line.
+    changes = ["ENV PYTHONPATH=/opt/python", "ENV PATH=/usr/bin:/bin"]
+    digest = hashlib.sha256(data + repr(changes).encode()).hexdigest()
     for image in client.images.list(filters={"label": f"org.oejail.test={digest}"}):
         image.tag(*name.rsplit(":", 1))
         return str(image.id)
-    changes = [f"LABEL org.oejail.test={digest}", "ENV PYTHONPATH=/opt/python PATH=/usr/bin:/bin"]
+    changes.append(f"LABEL org.oejail.test={digest}")
     client.api.import_image_from_data(data, *name.rsplit(":", 1), changes=changes)
     return str(client.images.get(name).id)
 
