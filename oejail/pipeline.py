@@ -35,6 +35,7 @@ READS = {
     "init": ("tree", "oebuild", "sources", "workspace", "build_user", *_CHOICES),
     "update": ("tree", "sources", "mirrors", "workspace", "build_user", *_CHOICES),
     "generate": (
+        *("rtos_in_image", "cells", "targets", "--rtos-in-image"),
         *("platform", "rtos", "features", "local_conf", "build_name", "engine", "workspace"),
         *("oebuild", "nativesdk"),
         *_CHOICES,
@@ -66,6 +67,7 @@ class Options:
     build_user: str | None = None
     image: bool = True
     allow_dirty: bool = False
+    rtos_in_image: bool = False
     first: str | None = None
     last: str | None = None
     force: frozenset[str] = frozenset()
@@ -151,6 +153,7 @@ class Run:
             "--engine": options.engine,
             "--build-user": options.build_user,
             "--no-image": not options.image,
+            "--rtos-in-image": options.rtos_in_image,
         }
         self.collected = root / ".oejail" / "artifacts"
         # What the last build left and is not as it was; asked before its record is dropped.
@@ -190,6 +193,7 @@ class Run:
             self.options.engine,
             build_user=self.options.build_user,
             allow_dirty=self.options.allow_dirty,
+            rtos_in_image=self.options.rtos_in_image,
         )
 
     @property
@@ -271,6 +275,7 @@ class Run:
         if redo:
             engine.redo(self.workspace, redo)
         result = engine.build(self.workspace, self.project.targets(self.options.image))
+        engine.complete(self.workspace, SetSpec.from_project(self.project))
         meta = self.workspace.src / "meta-oejail"
         read = sorted(path for path in meta.rglob("*") if path.is_file())
         return Outcome(

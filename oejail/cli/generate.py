@@ -15,6 +15,10 @@ def command(
     build_user: Annotated[
         str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
     ] = None,
+    rtos_in_image: Annotated[
+        bool,
+        typer.Option("--rtos-in-image", help="Put the RTOS and oejail-start into the image, too."),
+    ] = False,
     allow_dirty: Annotated[
         bool,
         typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
@@ -39,7 +43,13 @@ def command(
     here = project.load()
     with here.lock("generate"):
         open_run_log(here.state_dir / "logs", "generate")
-        workspace = open_workspace(here, engine, build_user=build_user, allow_dirty=allow_dirty)
+        workspace = open_workspace(
+            here,
+            engine,
+            build_user=build_user,
+            allow_dirty=allow_dirty,
+            rtos_in_image=rtos_in_image,
+        )
         for name, verb in (
             ("init", ensure_init),
             ("update", ensure_sources),

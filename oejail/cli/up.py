@@ -25,6 +25,10 @@ def command(
     no_image: Annotated[
         bool, typer.Option("--no-image", help="Leave out image recipes, and boot with them.")
     ] = False,
+    rtos_in_image: Annotated[
+        bool,
+        typer.Option("--rtos-in-image", help="Put the RTOS and oejail-start into the image, too."),
+    ] = False,
     allow_dirty: Annotated[
         bool,
         typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
@@ -73,6 +77,7 @@ def command(
                 build_user,
                 not no_image,
                 allow_dirty,
+                rtos_in_image,
                 first,
                 last,
                 frozenset(force or ()),

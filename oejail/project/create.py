@@ -194,7 +194,8 @@ tree: {tree}  #| sources: openeuler, sample (travels with oejail), or the path o
 platform: {platform}  #| a board that oejail knows, or the path of a platform file
 engine: {engine}  #| where BitBake runs: container or host; --engine overrides
 rtos: {rtos}  #| the RTOS beside Linux; null: none of oejail's own
-{rtos_why}
+{rtos_why}rtos_in_image: false  #| also install it and oejail-start in the image; --rtos-in-image
+
 oebuild: null  #| path of another oebuild executable
 nativesdk: null  #| engine host: where openEuler's nativesdk is installed, if it is
 build_user: null  #| when oejail runs as root: who runs oebuild and BitBake

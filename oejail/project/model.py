@@ -212,6 +212,8 @@ class Config:
     """When oejail runs as root: the user who runs oebuild and BitBake."""
     rtos: Literal["freertos"] | None = "freertos"
     """The RTOS beside Linux; null for none of oejail's own."""
+    rtos_in_image: bool = False
+    """The RTOS and oejail-start are installed in the image, too."""
     features: Annotated[str | tuple[Feature, ...], WordOr("auto")] = "auto"
     """auto, or the oebuild features themselves."""
     layers: tuple[Layer, ...] = field(default_factory=_default_layers)

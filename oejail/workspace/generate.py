@@ -19,7 +19,7 @@ from typing import Any
 from oejail import files, oebuild
 from oejail.errors import ConfigError, UsageFault
 from oejail.log import logger
-from oejail.workspace import dockerparam, features, nativesdk, settle, sources
+from oejail.workspace import dockerparam, features, inimage, nativesdk, settle, sources
 from oejail.workspace.compileyaml import (
     carry_over,
     edit,

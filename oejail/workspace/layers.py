@@ -21,7 +21,7 @@ from oejail.files import read_limited
 from oejail.log import logger
 from oejail.project.model import bad_workspace_path
 from oejail.resources import data_dir
-from oejail.workspace import bblayers, compileyaml, layerchecks, layerconf
+from oejail.workspace import bblayers, compileyaml, inimage, layerchecks, layerconf
 from oejail.workspace.bblayers import Places
 from oejail.workspace.layerconf import LayerConf
 from oejail.workspace.model import CONTAINER_SRC, Outcome, Workspace
@@ -129,10 +129,13 @@ def spelled(ws: Workspace, name: str) -> str:
 def install_meta_oejail(ws: Workspace) -> bool:
     """Bring src/meta-oejail to what this oejail carries; true when it was not."""
     source, target = data_dir("layers") / META_OEJAIL, ws.src / META_OEJAIL
-    if _contents(source) == _contents(target):
+    script = inimage.script()
+    if {**_contents(source), inimage.SCRIPT: script} == _contents(target):
         return False
     with files.atomic_directory(target) as fresh:
         shutil.copytree(source, fresh, dirs_exist_ok=True, ignore=_no_bytecode)
+        (fresh / inimage.SCRIPT).parent.mkdir(exist_ok=True)
+        (fresh / inimage.SCRIPT).write_bytes(script)
         for path in (fresh, *fresh.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         if ws.identity.kind == "user":

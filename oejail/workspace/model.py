@@ -38,6 +38,8 @@ class Workspace:
     identity: Identity = SELF
     allow_dirty: bool = False
     """Build with repositories that have local changes, and record that."""
+    rtos_in_image: bool = False
+    """Install the RTOS and oejail-start in the image."""
 
     @cached_property
     def locked(self) -> Lock | None:

@@ -65,6 +65,7 @@ def open_workspace(
         oebuild=prefix,
         identity=identity,
         allow_dirty=allow_dirty,
+        rtos_in_image=rtos_in_image or project.config.rtos_in_image,
     )
 
 
