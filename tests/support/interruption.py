@@ -6,12 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from oejail._supervisor import descendants
 from oejail.files import sha256_file
 from tests.support.cli import OEJAIL
 from tests.support.engines import Builder, builder, client, left
@@ -102,6 +104,27 @@ def working(build_dir: Path) -> list[str]:
         if f"{place}/" in f"{where}/" or f"{place}/" in line or contained:
             found.append(f"{entry.name}: {line}")
     return found
+
+
+def kill_watchers(
+    process: subprocess.Popen[bytes], *, guard: bool, guards: Sequence[int] = ()
+) -> None:
+    """SIGKILL to oejail, its supervisors and, with `guard`, what guards BitBake, all at once.
+
+    A guard in a container is no descendant: those are named by `guards`.
+    """
+    below = {*descendants(process.pid), *guards}
+    doomed = [process.pid]
+    for pid in sorted(below):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            is_guard = any(word.endswith(b"/.oejail/heartbeat") for word in words)
+            if guard if is_guard else any(word.endswith(b"_supervisor.py") for word in words):
+                doomed.append(pid)
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # whichever outlives the others acts
+        for pid in doomed:
+            os.kill(pid, number)
+    process.wait()
 
 
 def wait_until_idle(build_dir: Path, seconds: float) -> float:
