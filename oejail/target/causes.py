@@ -26,11 +26,14 @@ CAUSES: dict[str, tuple[str, str]] = {
         "neither a shell nor a login prompt came on the console",
         "the transcript shows how far it got; --timeout waits longer",
     ),
-    "guest-password": (
+    "login-wanted": (
         "the guest asks for a password",
-        "give it with --login USER --password-file FILE",
+        "name the user with --login, and a file with the word (--password-file)",
     ),
-    "login-refused": ("the guest refused the login", "check --login and --password-file"),
+    "login-refused": (
+        "the guest refused the login",
+        "are --login and the word in the file (--password-file) right?",
+    ),
     "not-root": ("the guest's user may not do that", "log in as root: --login root"),
     "guest-panic": ("Linux panicked", "the transcript has the trace"),
     "guest-oops": ("Linux crashed in the midst of the step", "the transcript has the trace"),

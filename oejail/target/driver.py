@@ -50,6 +50,8 @@ class Driver:
         self.machine = machine
         self.transcript = transcript
         self.timeout = timeout
+        self.patience: dict[str, float] = {}
+        """Seconds for a kind of step, where they are others than `timeout`."""
         self.story = story or Story()
         self.shell = Shell(secrets.randbelow(8**6))
         self.console = Console()
@@ -94,15 +96,15 @@ class Driver:
             level = "/proc/sys/kernel/printk"
             command = f"echo 1 >{level};{{ {command}; }};r=$?;echo 8 >{level};(exit $r)"
         self.evidence = Evidence()
-        status = await self._answer(command)
+        status = await self._answer(command, self.patience.get(kind, self.timeout))
         facts = self.story.facts(cell)
         return judge(kind, status, self.evidence.seen, facts)
 
-    async def _answer(self, command: str) -> int | None:
+    async def _answer(self, command: str, timeout: float) -> int | None:
         line = self.shell.command(command)
         await self._type(line)
         typed, asked, doomed = 1, self.now, float("inf")
-        deadline = self.now + self.timeout
+        deadline = self.now + timeout
         while self.shell.status is None and self.now < min(deadline, doomed):
             await self._read(_POLL)
             if self.shell.unheard and typed < _MAX_TYPED:
@@ -125,7 +127,7 @@ class Driver:
     async def observe(self, listener: Listener, facts: set[str]) -> Verdict:
         """Wait until the cell has said what it should, and a while for it to fail after that."""
         listener.answered(self.now)
-        deadline = self.now + self.timeout
+        deadline = self.now + self.patience.get(outcome.OBSERVE, self.timeout)
         while not listener.met and self.now < deadline and not self._faulty:
             await self._read(_POLL)
         settled = self.now + SETTLE

@@ -227,7 +227,7 @@ class _Session:
                 "inmate": inmate.name,
                 "text": inmate.expect,
                 "times": inmate.times,
-                "seen": heard.console.seen if (heard := self.run.listeners.get(inmate.name)) else 0,
+                "seen": heard.seen if (heard := self.run.listeners.get(inmate.name)) else 0,
                 "verified": inmate.expect is not None,
             }
             for inmate in self.run.inmates

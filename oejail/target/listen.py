@@ -15,6 +15,10 @@ _CURSOR = b"\x1b[6n"  # a line editor's question, which may stand in the midst o
 _STARTED = re.compile(rb'tarted cell "[^"\n]*"[\r\n]*\n')
 _MAX_BEFORE = 65536  # bytes before the cell is known to run
 
+_KERNEL = re.compile(rb"\[ *\d{1,7}\.\d{6}\] [^\n]*\n\r*")
+_KERNEL_BEGINS = re.compile(rb"\[[ \d.]{0,16}(\]( [^\n]*)?)?\Z")
+_MAX_KERNEL = 1024  # bytes of a line of the kernel's
+
 _OTHERS = re.compile(
     rb"\s*$|\[ *\d+\.\d+\]|.{0,40}[#$] ?$|.*tarted cell \"|Cell \"|Cell state before|"
     rb"Page pool usage|Unhandled data |FATAL: |Parking CPU| pc: | sp: |\x1b|rc=\d+\s*$|/\s*$"
@@ -30,6 +34,9 @@ class Listener:
 
     def __init__(self, wanted: str | None = None, times: int = 1) -> None:
         self.console = Console(wanted, times)
+        # The same without the kernel's lines, which may tear what the cell says once and no more.
+        self._untorn = Console(wanted, times)
+        self._kernel = b""
         self.silent = True
         """No line came that is neither Linux's nor the hypervisor's."""
         self.begun = False
@@ -39,7 +46,14 @@ class Listener:
     @property
     def met(self) -> bool:
         """What was waited for came."""
-        return self.console.met if self.console.wanted else not self.silent
+        if self.console.wanted:
+            return self.console.met or self._untorn.met
+        return not self.silent
+
+    @property
+    def seen(self) -> int:
+        """How often the text came."""
+        return max(self.console.seen, self._untorn.seen)
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes that came at `now`, since the command to start was typed; without markers."""
@@ -67,7 +81,15 @@ class Listener:
                 break
         data = data.replace(_CURSOR, b"")
         self.console.feed(data, now)
+        self._untorn.feed(self._without_kernel(data), now)
         if self.silent:
             *lines, rest = (self._line + data).split(b"\n")
             self.silent = all(_OTHERS.match(line.rstrip()) for line in lines)
             self._line = rest[-4096:]
+
+    def _without_kernel(self, data: bytes) -> bytes:
+        data = _KERNEL.sub(b"", self._kernel + data)
+        begun = _KERNEL_BEGINS.search(data, max(0, len(data) - _MAX_KERNEL))
+        end = begun.start() if begun else len(data)
+        self._kernel = data[end:]
+        return data[:end]

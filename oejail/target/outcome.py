@@ -118,7 +118,7 @@ _ROWS = [
     _Row("cell-silent", "observe", "-", "", "silent"),
     _Row("expectation-not-met", "observe", "-"),
     _Row("qemu-romfile", "boot", "-", "romfile"),
-    _Row("guest-password", "boot", "-", "", "password"),
+    _Row("login-wanted", "boot", "-", "", "password"),
     _Row("login-refused", "boot", "-", "", "login-refused"),
     _Row("not-root", "boot", "-", "", "not-root"),
     _Row("guest-silent", "boot", "-", "", "silent"),

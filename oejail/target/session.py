@@ -194,8 +194,7 @@ class Run:
 
 
 def _seen(listener: Listener) -> str:
-    console = listener.console
-    if not console.wanted:
+    wanted, seen = listener.console.wanted, listener.seen
+    if not wanted:
         return "some output; the set expects no text of it, so what it means is unverified"
-    times = "once" if console.seen == 1 else f"{console.seen} times"
-    return f"{console.wanted.decode()!r} came {times}"
+    return f"{wanted.decode()!r} came {'once' if seen == 1 else f'{seen} times'}"

@@ -32,7 +32,7 @@ export PATH=/sbin:/bin ENV=/etc/profile
 exec {login}
 """
 SHELL = "setsid -c sh -c 'exec sh -i </dev/ttyAMA0 >/dev/ttyAMA0 2>&1'"
-GETTY = "setsid getty 115200 ttyAMA0"
+GETTY = "setsid getty -L 115200 ttyAMA0"
 
 _COMMON = r"""#!/bin/sh
 scenario=$(cat /tmp/scenario 2>/dev/null) ||
@@ -129,7 +129,7 @@ start) h 'Started cell "freertos"'; (
   fault) h 'Unhandled data read at 0x60000000(4)'; h
     h 'FATAL: unhandled trap (exception class 0x24)'
     h 'Parking CPU 1 (Cell: "freertos")';;
-  flood) yes 'Hello from cell!' | head -c 3000000 >/dev/ttyAMA0;;
+  flood) yes 'Hello from cell!' | head -c 400000 >/dev/ttyAMA0;;
   esac ) </dev/null >/dev/null 2>&1 &
   ;;
 list) echo 'ID      Name                    State             Assigned CPUs           Failed CPUs'

@@ -31,6 +31,20 @@ def test_a_line_editors_question_in_the_midst_of_the_text(size: int) -> None:
     assert heard(STARTED + b"he\x1b[6nllo", size=size).met
 
 
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_line_of_the_kernels_in_the_midst_of_the_text(size: int) -> None:
+    torn = STARTED + b"he[   12.345678] hrtimer: interrupt took 19938384 ns\r\nllo"
+    assert heard(torn, size=size).met
+    assert heard(STARTED + b"[   12.345678] hello\r\n", size=size).met  # a Linux in the cell
+
+
+def test_what_could_be_a_kernels_line_is_not_held_for_ever() -> None:
+    listener = heard(STARTED + b"[   12.345678] " + b"x" * 100_000 + b"hel", size=4096)
+    assert len(listener._kernel) < 10_000
+    listener.feed(b"lo", 0.0)
+    assert listener.met
+
+
 def test_a_start_whose_words_are_torn() -> None:
     listener = heard(ECHO + b'Star[  1.2] tedcell "hello"\r\nwell, ')
     assert not listener.begun
