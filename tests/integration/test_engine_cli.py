@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from oejail.engine import holder
 from tests.support.cli import OEJAIL, oejail
 from tests.support.processes import alive, wait_until
+from tests.support.typing_in import read, until
 
 CONTROLLING = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
 
@@ -141,11 +141,11 @@ def test_the_shell_has_bitbake_and_leaves_bashrc_alone(place: Path) -> None:
         cwd=place, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
     ) as child:  # fmt: skip
         os.close(theirs)
-        shown = _until(terminal, "oejail:qemu-aarch64")
+        shown = until(terminal, "oejail:qemu-aarch64")
         os.write(terminal, b"bitbake --version; pwd; echo do''ne\n")
-        shown += _until(terminal, "done")
+        shown += until(terminal, "done")
         os.write(terminal, b"exit 3\n")
-        while _read(terminal, 20):
+        while read(terminal):
             pass
     os.close(terminal)
     assert child.returncode == 0
@@ -153,21 +153,3 @@ def test_the_shell_has_bitbake_and_leaves_bashrc_alone(place: Path) -> None:
     assert str(build_dir(place)) in shown
     assert "never read" not in shown
     assert (home / ".bashrc").read_text() == "echo never read\n"
-
-
-def _read(terminal: int, seconds: float) -> str:
-    if not select.select([terminal], [], [], seconds)[0]:
-        return ""
-    try:
-        return os.read(terminal, 65536).decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _until(terminal: int, text: str) -> str:
-    shown = ""
-    while text not in shown:
-        more = _read(terminal, 20)
-        assert more, f"no {text!r} in {shown!r}"
-        shown += more
-    return shown
