@@ -70,16 +70,20 @@ def _git(_: Path) -> Line:
 
 def _oebuild(directory: Path) -> Line:
     from oejail import project
+    from oejail.workspace import identity
 
     prefix: tuple[str, ...] = oebuild.DEFAULT_PREFIX
+    who = process.SELF
     place, fix = "", oebuild.PIP
     with contextlib.suppress(UsageFault, ConfigError):  # no project here, or one to be mended first
         here = project.load(directory)
         if here.config.oebuild is not None:
             prefix = (str(here.path(here.config.oebuild)),)
             place, fix = f" at {prefix[0]}", "set oebuild: in oejail.yaml to a working one, or null"
+            with contextlib.suppress(PrerequisiteMissing):  # then the line of the user says so
+                who = identity.choose(here)
     try:
-        found = oebuild.version(prefix)
+        found = oebuild.version(prefix, who)  # oebuild says nothing to root, its version neither
     except PrerequisiteMissing as error:
         return Line("oebuild", "missing", error.message, fix, required=True)
     if found == oebuild.PINNED:

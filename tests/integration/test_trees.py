@@ -17,7 +17,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from oejail import engine, oebuild, pipeline, project
+from oejail import doctor, engine, oebuild, pipeline, project
 from oejail.cli.main import app
 from oejail.engine.build import run_bitbake
 from oejail.errors import ConfigError, Exit, PrerequisiteMissing
@@ -193,6 +193,8 @@ def test_an_older_oebuild(place: Place, older: Path, tmp_path: Path) -> None:
     """0.2.1.0: its host mode wants a nativesdk, and it reads schema v2 alone."""
     assert oebuild.version((str(older),), identity()) == "0.2.1.0"
     place.write(f"oebuild: {older}\n")
+    (line,) = [line for line in doctor.examine(place.root) if line.name == "oebuild"]
+    assert line.state == "note" and line.detail.startswith(f"0.2.1.0 at {older}; oejail was tested")
     with pytest.raises(PrerequisiteMissing, match="its host mode needs a nativesdk") as caught:
         place.up()
     assert "nativesdk:" in str(caught.value.hint) and oebuild.PINNED in str(caught.value.hint)
