@@ -206,8 +206,9 @@ def _marked(ws: Workspace) -> Mapping[str, str]:
 def unreachable(repository: Path, commit: str, *among: str) -> bool:
     """Whether a checked out `commit` would be hard to find again once another one is checked out.
 
-    No branch, tag or other reference (of those `among`, such as `refs/tags`) leads to it, and it was not fetched as it is (oebuild and
-    openEuler's fetcher take single commits: these stand in .git/shallow and in FETCH_HEAD).
+    No branch, tag or other reference (of those `among`, such as `refs/tags`) leads to it, and it
+    was not fetched as it is (oebuild and openEuler's fetcher take single commits: these stand in
+    .git/shallow and in FETCH_HEAD).
     """
     for name in ("shallow", "FETCH_HEAD"):
         try:
