@@ -203,6 +203,14 @@ def _qemu(_: Path) -> Line:
     return Line("QEMU", "ok", found)
 
 
+def _openssh(_: Path) -> Line:
+    missing = [name for name in ("ssh", "ssh-keygen") if shutil.which(name) is None]
+    if missing:
+        what = f"no {' and no '.join(missing)} on PATH: deploy, --sign and --signers cannot run"
+        return Line("OpenSSH", "note", what, "apt-get install openssh-client")
+    return Line("OpenSSH", "ok", shutil.which("ssh") or "")
+
+
 def _disk(directory: Path) -> Line:
     free = shutil.disk_usage(directory).free
     detail = f"{free / GIB:.1f} GiB free at {directory}"
@@ -275,6 +283,7 @@ _CHECKS: tuple[Callable[[Path], Line], ...] = (
     _cross,
     _bitbake,
     _qemu,
+    _openssh,
     _disk,
     _memory,
     _user,

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import foreign_build
 from tests.support.foreign_build import write
+from tests.support.ports import free_port
 
 IOMEM = """40000000-7fffffff : System RAM
   40080000-4158ffff : Kernel code
@@ -45,16 +46,27 @@ while True:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def keygen(path: Path) -> None:
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+
+
+def ssh_configuration(top: Path, port: int, config: Path, limit: Path) -> None:
+    """Write `config`, in which the port is called board, with `top`/key and `top`/known.
+
+    It is called cut as well: that connection is lost after as many bytes to the board as `limit`,
+    a file, says.
+    """
+    proxy = top / "proxy.py"
+    proxy.write_text(PROXY)
+    config.write_text(
+        f"Host board cut\n  HostName 127.0.0.1\n  Port {port}\n  User root\n"
+        f"Host *\n  IdentityFile {top}/key\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {top}/known\n  GlobalKnownHostsFile /dev/null\n"
+        f"  HostKeyAlias [127.0.0.1]:{port}\n"
+        f"Host cut\n  ProxyCommand {sys.executable} {proxy} {port} {limit}\n"
+    )
+    config.chmod(0o600)
 
 
 class Board:
@@ -124,16 +136,7 @@ class Board:
             keygen(self.top / name)
         public = (self.top / "host.pub").read_text()
         (self.top / "known").write_text(f"[127.0.0.1]:{self.port} {public}")
-        proxy = self.top / "proxy.py"
-        proxy.write_text(PROXY)
-        self.config.write_text(
-            f"Host board cut\n  HostName 127.0.0.1\n  Port {self.port}\n  User root\n"
-            f"Host *\n  IdentityFile {self.top}/key\n  IdentitiesOnly yes\n"
-            f"  UserKnownHostsFile {self.top}/known\n  GlobalKnownHostsFile /dev/null\n"
-            f"  HostKeyAlias [127.0.0.1]:{self.port}\n"
-            f"Host cut\n  ProxyCommand {sys.executable} {proxy} {self.port} {self.limit}\n"
-        )
-        self.config.chmod(0o600)
+        ssh_configuration(self.top, self.port, self.config, self.limit)
 
     def start(self, prepare: str = ":") -> None:
         """Start sshd, in a mount namespace of its own in which `prepare`, a command, ran first."""
