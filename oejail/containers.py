@@ -28,6 +28,8 @@ TIMEOUT = 60
 _PROBE = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
 _HOST_ENGINE = "or use --engine host"
 
+_MORE = ("oejail explain no-daemon says more",)
+
 
 def address() -> str:
     """Where the daemon is expected: DOCKER_HOST, else Docker's own socket."""
@@ -91,14 +93,18 @@ def _require_socket(identity: Identity) -> None:
             probe.settimeout(5)
             probe.connect(str(path))
     except FileNotFoundError:
-        raise PrerequisiteMissing(f"{where}: no such socket", hint=_start()) from None
+        raise PrerequisiteMissing(
+            f"{where}: no such socket", hint=_start(), details=_MORE
+        ) from None
     except PermissionError:
         raise PrerequisiteMissing(
             f"{where}: {process_user()} may not use it", hint=_permit(path, process_user())
         ) from None
     except OSError as error:
         words = error.strerror or str(error)
-        raise PrerequisiteMissing(f"{where}: {words}: no daemon answers", hint=_start()) from None
+        raise PrerequisiteMissing(
+            f"{where}: {words}: no daemon answers", hint=_start(), details=_MORE
+        ) from None
     if identity.kind == "user":
         command = [sys.executable, "-I", "-S", "-c", _PROBE, str(path)]
         if not process.run(command, identity=identity, timeout=30, check=False).ok:

@@ -26,9 +26,10 @@ logger.propagate = False
 KEEP_LOGS = 50
 
 # Compiled where they are used first (re keeps them): most runs say nothing.
-_URL_SECRET = r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@"
+# No word may be begun twice and no repetition be open at its start: a build's line is long at will.
+_URL_SECRET = r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^/\s@]*@"
 _NAMED_SECRET = (
-    r"(?i)(?<!/)(?P<name>-{0,2}\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
+    r"(?i)(?<![\w/-])(?P<name>[\w-]{0,200}(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*)"
     r"(?P<separator>\s*[=:]\s*|\s+)(?P<value>\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)"
 )
 _BEARER = r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"

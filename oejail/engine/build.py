@@ -126,6 +126,7 @@ def require_build_dir(ws: Workspace) -> None:
     raise WorkspaceBusy(
         f"{ws.build_dir}: another BitBake is at work here, {other}",
         hint=f"wait for it, or end it ({other.how_to_end}), and run the same command again",
+        details=("oejail explain lock-held says more",),
     )
 
 

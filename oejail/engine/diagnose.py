@@ -133,6 +133,8 @@ def _task(failure: TaskFailure, output: Sequence[str], owner: int) -> Failure:
     if failure.exitcode in (-9, 137):
         said.append("died of SIGKILL")
     found = _cause(lines, [*rest, *said])
+    if found is None and failure.logfile and _full(Path(failure.logfile).parent):
+        found = causes.find("No space left on device")  # in which its log had no place either
     if found is None:
         status = "" if failure.exitcode is None else f" with exit status {failure.exitcode}"
         found = causes.Found("", f"{failure.task} ended{status}", show)
@@ -148,6 +150,14 @@ def _task(failure: TaskFailure, output: Sequence[str], owner: int) -> Failure:
         found.hint,
         found.id,
     )
+
+
+def _full(directory: Path) -> bool:
+    """Whether the file system of a directory has no block left for a file."""
+    try:
+        return os.statvfs(directory).f_bavail == 0
+    except (OSError, ValueError):
+        return False
 
 
 def read_log(path: Path, owner: int) -> Iterator[str]:

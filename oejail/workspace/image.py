@@ -174,6 +174,7 @@ def _no_image(name: str, words: str) -> PrerequisiteMissing:
         f"image {name}: not there, and not to be had: {said}",
         hint=f"where there is no network: docker save -o image.tar {name} elsewhere, and here "
         "docker load -i image.tar",
+        details=("oejail explain image-missing says more",),
     )
 
 

@@ -165,7 +165,7 @@ def test_a_source_that_is_not_to_be_had(
         url = url.replace("//", "//user:s3cr3t@")
     conf = ws.build_dir / "conf/local.conf"
     # The tests' own proxy, a closed port, is not to be asked.
-    with changed(recipe, f'SRC_URI += "{url}"\n'), changed(conf, 'export no_proxy = "*"\n'):
+    with changed(recipe, f'SRC_URI += "{url}"\n'), changed(conf, 'export no_proxy = "127.0.0.1"\n'):
         lines, failure = fails(ws, "fetch")
     assert (failure.task, failure.recipe) == ("do_fetch", RECIPE)
     assert host in " ".join(lines)
