@@ -17,6 +17,7 @@ from oejail._supervisor import descendants
 from oejail.files import sha256_file
 from tests.support.cli import OEJAIL
 from tests.support.engines import Builder, builder, client, left
+from tests.support.processes import alive
 
 MARK = "compiling"
 """In the work directory of the recipe, once its do_compile sleeps."""
@@ -91,18 +92,16 @@ def working(build_dir: Path) -> list[str]:
     """
     place = str(build_dir)
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
+    for shown in alive(""):
+        pid, _, line = shown.partition(": ")
         try:
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            where = os.readlink(entry / "cwd")
-            mounts = (entry / "mountinfo").read_text(errors="replace")
+            where = os.readlink(f"/proc/{pid}/cwd")
+            mounts = Path(f"/proc/{pid}/mountinfo").read_text(errors="replace")
         except OSError:
             continue
         contained = f"{place} /home/" in mounts and line.strip() not in ("", "bash")
         if f"{place}/" in f"{where}/" or f"{place}/" in line or contained:
-            found.append(f"{entry.name}: {line}")
+            found.append(shown)
     return found
 
 

@@ -18,6 +18,7 @@ from tests.support.engines import Builder, builder, client
 from tests.support.interruption import (
     background,
     kill_at_random,
+    kill_watchers,
     running_containers,
     slow,
     wait_until_compiling,
@@ -86,17 +87,9 @@ def test_a_closed_terminal(made: Builder) -> None:
         assert process.wait(10) == 130
 
 
-def guards() -> list[int]:
-    """Process ids of the guards in containers."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(word.endswith(b"/.oejail/guard.py") for word in words):
-            found.append(int(entry.name))
-    return found
+def guards(build_dir: Path) -> list[int]:
+    """Process ids of the guards in the build directory's container."""
+    return [int(line.split(":")[0]) for line in working(build_dir) if "/.oejail/guard.py" in line]
 
 
 def test_what_is_left_when_all_that_watches_is_killed_is_ended_by_the_next_up(
@@ -104,16 +97,8 @@ def test_what_is_left_when_all_that_watches_is_killed_is_ended_by_the_next_up(
 ) -> None:
     with slow(made), background(made, *UP) as process:
         wait_until_compiling(made, process)
-        supervisors = subprocess.run(
-            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        (guard,) = guards()
-        # Together: whichever outlives the others would end BitBake.
-        os.kill(guard, signal.SIGSTOP)
-        for pid in (process.pid, *map(int, supervisors), guard):
-            os.kill(pid, signal.SIGKILL)
-        process.wait()
-        assert wait_until(lambda: not guards(), 5)
+        kill_watchers(process, guard=True, guards=guards(made.build_dir))
+        assert wait_until(lambda: not guards(made.build_dir), 5)
     assert any("bitbake-server" in line for line in working(made.build_dir))
     said = made.oejail(*UP)
     assert "ending what an interrupted run left" in said.err

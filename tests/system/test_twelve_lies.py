@@ -176,7 +176,6 @@ def test_6_a_dependency_that_is_written_with_a_colon(project: Path, build_dir: P
         assert built(build_dir, RTOS)
         said = oejail(project, "up", status=2)
         assert "freertosproject depends on meta-python, written with a colon" in said.err
-    oejail(project, "up")
 
 
 def test_7_one_layer_in_two_spellings(project: Path, build_dir: Path) -> None:
@@ -231,7 +230,6 @@ def test_9_a_lot_of_errors_and_it_never_ends(project: Path, build_dir: Path, rec
         end_all(build_dir)
         said = oejail(project, "bitbake", "--", *words[1:], status=4)
         assert said.out.count("x" * 150) == 1200
-    oejail(project, "up")
 
 
 def end_all(build_dir: Path) -> None:
@@ -286,7 +284,6 @@ def test_11_a_second_bitbake_waits_without_a_word(
         end_all(build_dir)
         assert naive.busy(build_dir)  # for ever: the file stays
     assert oejail(project, "build", RTOS).out == f"built: {RTOS}\n"
-    oejail(project, "up")
 
 
 def test_12_sigterm_ends_oebuild_and_bitbake_goes_on(
@@ -305,7 +302,6 @@ def test_12_sigterm_ends_oebuild_and_bitbake_goes_on(
             ours.terminate()
             wait_until_idle(build_dir, 10)
             assert ours.wait(10) == 130
-    oejail(project, "up")
 
 
 def test_naive_is_no_straw_man(project: Path, build_dir: Path) -> None:
