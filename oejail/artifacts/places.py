@@ -142,6 +142,7 @@ def _on_host(value: str, root: Path) -> str:
     best = ("", "")
     for volume in volumes if isinstance(volumes, list) else ():
         here, _, there = str(volume).partition(":")
+        here = here.strip("'")  # as shlex.quote has it, for oebuild's shell
         there = there.partition(":")[0].rstrip("/")
         if f"{value}/".startswith(f"{there}/") and len(there) > len(best[1]):
             best = (here, there)

@@ -76,6 +76,32 @@ def test_tmpdir_that_refers_to_variables(tmp_path: Path) -> None:
         find_places(tmp_path, "m")
 
 
+@pytest.mark.parametrize(
+    ("value", "tmp"),
+    [
+        ("/home/openeuler/build/build/tmp-2", "{top}/tmp-2"),  # where it lies now
+        ("/mnt/fast/tmp-4", "{away}/tmp-4"),
+        ("/mnt/fast", "{away}"),
+        ("/mnt/faster", "/mnt/faster"),
+    ],
+)
+def test_tmpdir_as_the_container_sees_it(tmp_path: Path, value: str, tmp: str) -> None:
+    top, away = tmp_path / "build", tmp_path / "a way"
+    for path in (away / "tmp-4", top / "tmp-2"):
+        path.mkdir(parents=True)
+    # A host's path with a blank is quoted for the shell that oebuild hands it to.
+    volumns = f"['/old/build:/home/openeuler/build/build', \"'{away}':/mnt/fast:ro\"]"
+    text = f"docker_param:\n  volumns: {volumns}\n"
+    write(top / "compile.yaml", text.encode())
+    write(top / "conf" / "local.conf", f'TMPDIR = "{value}"\n'.encode())
+    wanted = tmp.format(top=top, away=away)
+    if not Path(wanted).exists():
+        with pytest.raises(UsageFault, match=f"no build directory: {wanted} is not there"):
+            find_places(top, "m")
+    else:
+        assert str(find_places(top, "m").tmp) == wanted
+
+
 def test_tmpdir_of_compile_yaml(tmp_path: Path) -> None:
     (tmp_path / "away").mkdir()
     text = f"build_in: host\ntmp_dir: {tmp_path / 'away'}\n"
