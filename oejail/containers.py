@@ -60,7 +60,6 @@ def connect(identity: Identity = SELF, timeout: float = TIMEOUT) -> Iterator[Any
             "docker: no such program, and oebuild starts containers with it",
             hint=f"apt-get install docker.io (for Podman: podman-docker), {_HOST_ENGINE}",
         )
-    # docker-py reads it for a certificate's directory and leaves the rest alone.
     client = None
     try:
         client = docker.DockerClient.from_env(timeout=timeout)
