@@ -29,6 +29,10 @@ for tool in cat chmod dd find grep head ln mkdir mv readlink rm sed sync tar wc;
     command -v "$tool" >/dev/null || say lacks "$tool"
 done
 command -v sha256sum >/dev/null || command -v md5sum >/dev/null || say lacks sha256sum
+# BusyBox's mv has it since 2021; without it no link to a directory can be replaced in one step.
+case $(mv -T 2>&1) in
+*"invalid option"* | *"unrecognized option"*) say lacks "mv -T" ;;
+esac
 
 base=/opt/oejail
 place=$base

@@ -13,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from oejail.bundle import read
 from tests.support import foreign_build
 from tests.support.foreign_build import write
 from tests.support.ports import free_port
@@ -44,6 +46,22 @@ while True:
         if limit <= 0:
             break
 """
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bundle, its digest and its payload: path below payload/ to SHA-256."""
+
+    path: Path
+    digest: str
+    files: dict[str, str]
+
+    @classmethod
+    def of(cls, path: Path) -> Made:
+        """The bundle at `path`."""
+        view = read(path)
+        names = {e.path: e.sha256 for e in view.manifest.files if e.path.startswith("payload/")}
+        return cls(path, view.digest, {p.removeprefix("payload/"): s for p, s in names.items()})
 
 
 def keygen(path: Path) -> None:
