@@ -18,7 +18,7 @@ _MAX_LOGINS = 3
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]")
 _SHELL = re.compile(rb"[#$>] ?\Z")
-_LOGIN = re.compile(rb"\blogin: ", re.IGNORECASE)
+_LOGIN = re.compile(rb"(?<!last )(?<!failed )\blogin: ", re.IGNORECASE)
 _PASSWORD = re.compile(
     rb"(assword: ?|Control-D to continue\): ?|for maintenance.{0,80}: ?)\Z", re.I
 )

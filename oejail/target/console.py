@@ -26,8 +26,8 @@ class Line:
     text: str
 
 
-class Console:
-    """What came on a console. `wanted` is searched in the bytes as they came, also across chunks.
+class Search:
+    """Counts a text in bytes as they come, also across pieces.
 
     Without `wanted` any output is what was expected, but for line ends and blanks.
     """
@@ -37,17 +37,38 @@ class Console:
         self.times = times
         self.seen = 0
         """How often the text came (without one: 1 once there was output)."""
-        self.bytes = 0
-        self.lines = 0
-        self.tail: deque[Line] = deque(maxlen=TAIL)
         self._window = b""
-        self._rest = b""
-        self._since = 0.0
 
     @property
     def met(self) -> bool:
         """Whether the text came as often as it should."""
         return self.seen >= (self.times if self.wanted else 1)
+
+    def look(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if not self.wanted:
+            self.seen = self.seen or int(bool(data.strip(b"\0 \t\r\n")))
+            return
+        window = self._window + data
+        found = window.count(self.wanted)
+        if found:
+            self.seen += found
+            # What comes after the last of them, as count() goes: from left to right.
+            window = window.split(self.wanted)[-1]
+        keep = len(self.wanted) - 1
+        self._window = window[-keep:] if keep else b""
+
+
+class Console(Search):
+    """What came on a console, in lines; `wanted` is searched in the bytes as they came."""
+
+    def __init__(self, wanted: str | None = None, times: int = 1) -> None:
+        super().__init__(wanted, times)
+        self.bytes = 0
+        self.lines = 0
+        self.tail: deque[Line] = deque(maxlen=TAIL)
+        self._rest = b""
+        self._since = 0.0
 
     @property
     def within_line(self) -> bool:
@@ -57,7 +78,7 @@ class Console:
     def feed(self, data: bytes, now: float) -> list[Line]:
         """Take the next bytes, which came at `now` (seconds); the lines that they complete."""
         self.bytes += len(data)
-        self._search(data)
+        self.look(data)
         if not self._rest:
             self._since = now
         *ended, rest = (self._rest + data).split(b"\n")
@@ -71,19 +92,6 @@ class Console:
     def end(self) -> list[Line]:
         """The last line, when nothing ended it."""
         return self._keep(self._pieces(self._rest, whole=True) if self._rest else [])
-
-    def _search(self, data: bytes) -> None:
-        if not self.wanted:
-            self.seen = self.seen or int(bool(data.strip(b"\0 \t\r\n")))
-            return
-        window = self._window + data
-        found = window.count(self.wanted)
-        if found:
-            self.seen += found
-            # What comes after the last of them, as count() goes: from left to right.
-            window = window.split(self.wanted)[-1]
-        keep = len(self.wanted) - 1
-        self._window = window[-keep:] if keep else b""
 
     def _pieces(self, raw: bytes, *, whole: bool) -> list[Line]:
         pieces: list[Line] = []

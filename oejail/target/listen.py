@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from oejail.target.console import Console
+from oejail.target.console import Search
 
 _CURSOR = b"\x1b[6n"  # a line editor's question, which may stand in the midst of a cell's word
 _STARTED = re.compile(rb'tarted cell "[^"\n]*"[\r\n]*\n')
@@ -33,9 +33,9 @@ class Listener:
     """
 
     def __init__(self, wanted: str | None = None, times: int = 1) -> None:
-        self.console = Console(wanted, times)
+        self.said = Search(wanted, times)
         # The same without the kernel's lines, which may tear what the cell says once and no more.
-        self._untorn = Console(wanted, times)
+        self._untorn = Search(wanted, times)
         self._kernel = b""
         self.silent = True
         """No line came that is neither Linux's nor the hypervisor's."""
@@ -46,17 +46,17 @@ class Listener:
     @property
     def met(self) -> bool:
         """What was waited for came."""
-        if self.console.wanted:
-            return self.console.met or self._untorn.met
+        if self.said.wanted:
+            return self.said.met or self._untorn.met
         return not self.silent
 
     @property
     def seen(self) -> int:
         """How often the text came."""
-        return max(self.console.seen, self._untorn.seen)
+        return max(self.said.seen, self._untorn.seen)
 
-    def feed(self, data: bytes, now: float) -> None:
-        """Take bytes that came at `now`, since the command to start was typed; without markers."""
+    def feed(self, data: bytes) -> None:
+        """Take bytes that came since the command to start was typed; without markers."""
         data = self._held + data
         self._held = b""
         if not self.begun:
@@ -65,23 +65,23 @@ class Listener:
                 self._held = data[-_MAX_BEFORE:]
                 return
             self.begun, data = True, data[found.end() :]
-        self._take(data, now)
+        self._take(data)
 
-    def answered(self, now: float) -> None:
+    def answered(self) -> None:
         """The command ended: whatever follows its echo may be the cell's."""
         if not self.begun:
             self.begun = True
             data, self._held = self._held.partition(b"\n")[2], b""
-            self._take(data, now)
+            self._take(data)
 
-    def _take(self, data: bytes, now: float) -> None:
+    def _take(self, data: bytes) -> None:
         for keep in range(min(len(_CURSOR) - 1, len(data)), 0, -1):
             if data.endswith(_CURSOR[:keep]):
                 data, self._held = data[:-keep], data[-keep:]
                 break
         data = data.replace(_CURSOR, b"")
-        self.console.feed(data, now)
-        self._untorn.feed(self._without_kernel(data), now)
+        self.said.look(data)
+        self._untorn.look(self._without_kernel(data))
         if self.silent:
             *lines, rest = (self._line + data).split(b"\n")
             self.silent = all(_OTHERS.match(line.rstrip()) for line in lines)

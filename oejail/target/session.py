@@ -194,7 +194,7 @@ class Run:
 
 
 def _seen(listener: Listener) -> str:
-    wanted, seen = listener.console.wanted, listener.seen
+    wanted, seen = listener.said.wanted, listener.seen
     if not wanted:
         return "some output; the set expects no text of it, so what it means is unverified"
     return f"{wanted.decode()!r} came {'once' if seen == 1 else f'{seen} times'}"

@@ -20,6 +20,7 @@ from oejail.target import outcome
 from oejail.target.listen import Listener
 from oejail.target.marker import ALPHABET, Shell
 from oejail.target.outcome import Story, Verdict, judge
+from oejail.target.results import NO_ANSWER, PASSED
 from oejail.target.signs import Evidence
 
 DATA = Path(__file__).parents[1] / "data"
@@ -48,7 +49,7 @@ class Step:
 
     run: str = ""
     rc: int | None = None
-    outcome: str = outcome.PASSED
+    outcome: str = PASSED
     cause: str = ""
     said: str = ""
     """Part of the console's line that shows the cause."""
@@ -116,7 +117,7 @@ def pieces(recording: Recording) -> Iterator[tuple[Step | None, bytes]]:
 
 
 def _answered(data: bytes, at: int, step: Step, shell: Shell) -> tuple[int, bytes]:
-    if step.outcome == outcome.NO_ANSWER:
+    if step.outcome == NO_ANSWER:
         return len(data), data[at:]
     marker = answer(shell, step.rc or 0)
     if step.torn:
@@ -192,7 +193,7 @@ def _observed(
 ) -> Verdict:
     listener, evidence = Listener(step.observe or None), Evidence()
     for chunk in chunks(data):
-        listener.feed(chunk, 0.0)
+        listener.feed(chunk)
         evidence.feed(chunk)
     facts |= {"silent"} if listener.silent else set()
     return judge(outcome.OBSERVE, 0 if listener.met else None, evidence.seen, facts)

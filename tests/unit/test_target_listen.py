@@ -15,7 +15,7 @@ STARTED = b'Started cell "hello"\r\r\n'
 def heard(data: bytes, wanted: str | None = "hello", times: int = 1, size: int = 1) -> Listener:
     listener = Listener(wanted, times)
     for at in range(0, len(data), size):
-        listener.feed(data[at : at + size], 0.0)
+        listener.feed(data[at : at + size])
     return listener
 
 
@@ -41,15 +41,15 @@ def test_a_line_of_the_kernels_in_the_midst_of_the_text(size: int) -> None:
 def test_what_could_be_a_kernels_line_is_not_held_for_ever() -> None:
     listener = heard(STARTED + b"[   12.345678] " + b"x" * 100_000 + b"hel", size=4096)
     assert len(listener._kernel) < 10_000
-    listener.feed(b"lo", 0.0)
+    listener.feed(b"lo")
     assert listener.met
 
 
 def test_a_start_whose_words_are_torn() -> None:
     listener = heard(ECHO + b'Star[  1.2] tedcell "hello"\r\nwell, ')
     assert not listener.begun
-    listener.answered(0.0)
-    listener.feed(b"hello again", 0.0)
+    listener.answered()
+    listener.feed(b"hello again")
     assert listener.met
 
 
