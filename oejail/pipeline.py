@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -54,9 +55,12 @@ READS = {
     "check": ("platform", "waive"),
     "bundle": ("name", "release", "platform", "tree", "waive", "bundle"),
     "verify": (),
+    "boot": ("QEMU",),
 }
 """The stages in order, each with the keys of oejail.yaml and the options that it depends on."""
 STAGES = tuple(READS)
+
+_BOOT_TIMEOUT = 180  # seconds for each answer of the guest: a distribution's image is emulated
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Options:
     image: bool = True
     allow_dirty: bool = False
     rtos_in_image: bool = False
+    boot: bool = True
     first: str | None = None
     last: str | None = None
     force: frozenset[str] = frozenset()
@@ -136,7 +141,8 @@ def _chosen(options: Options, state: State) -> tuple[str, ...]:
             raise UsageFault(
                 f"--from {options.first}: stage {name} is not done yet", hint="oejail up"
             )
-    return STAGES[first : last + 1]
+    chosen = STAGES[first : last + 1]
+    return chosen if options.boot else tuple(name for name in chosen if name != "boot")
 
 
 class Run:
@@ -153,6 +159,7 @@ class Run:
             "--engine": options.engine,
             "--build-user": options.build_user,
             "--no-image": not options.image,
+            "QEMU": shutil.which("qemu-system-aarch64") is not None,
             "--rtos-in-image": options.rtos_in_image,
         }
         self.collected = root / ".oejail" / "artifacts"
@@ -374,6 +381,23 @@ class Run:
         findings = verify(self.bundle_path)
         refuse(findings, str(self.bundle_path))
         return Outcome(file_names([self.bundle_path]), note=summary(findings))
+
+    def boot(self) -> Outcome:
+        """The set is seen running in QEMU, where the bundle has a guest and QEMU is installed."""
+        from oejail.bundle import read
+
+        reads = file_names([self.bundle_path])
+        roles = {entry.role for entry in read(self.bundle_path).manifest.files}
+        lacks = [f"a bundle without {role}" for role in ("kernel", "initrd") if role not in roles]
+        lacks += [] if self.values["QEMU"] else ["no qemu-system-aarch64 is installed"]
+        if lacks or self.project.is_sample:
+            return Outcome(reads, note=f"left out: {(lacks or ['a sample'])[0]}")
+        from oejail.target import Wishes, boot
+
+        done = boot(self.bundle_path, Wishes(timeout=_BOOT_TIMEOUT))
+        if done.fault is not None:
+            raise done.fault
+        return Outcome(reads, note=done.results.cause)
 
 
 def refuse(findings: Iterable[Finding], place: str) -> None:

@@ -33,6 +33,9 @@ def command(
         bool,
         typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
     ] = False,
+    no_boot: Annotated[
+        bool, typer.Option("--no-boot", help="Leave out the boot in QEMU at the end.")
+    ] = False,
     first: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Begin with STAGE.")
     ] = None,
@@ -45,12 +48,13 @@ def command(
 ) -> None:
     """From nothing to a checked bundle: every stage that is not up to date.
 
-    The stages are init, update, generate, layers, build, collect, check, bundle and verify. A stage
-    is skipped when what it read is unchanged and what it wrote is as it left it; while a layer's
-    repository has local changes, BitBake decides what to build. With an oejail.lock the
-    repositories are brought to its commits; local changes are refused before they could be lost,
-    or with --allow-dirty built and recorded in the bundle. After an interruption the same
-    command continues. The last line on stdout is `bundle: PATH`.
+    The stages are init, update, generate, layers, build, collect, check, bundle, verify and boot,
+    the last one where the bundle has a guest and QEMU is installed. A stage is skipped when what it
+    read is unchanged and what it wrote is as it left it; while a layer's repository has local
+    changes, BitBake decides what to build. With an oejail.lock the repositories are brought to its
+    commits; local changes are refused before they could be lost, or with --allow-dirty built and
+    recorded in the bundle. After an interruption the same command continues. The last line on
+    stdout is `bundle: PATH`.
     """
     from oejail import log, pipeline
     from oejail.files import Lock
@@ -78,6 +82,7 @@ def command(
                 not no_image,
                 allow_dirty,
                 rtos_in_image,
+                not no_boot,
                 first,
                 last,
                 frozenset(force or ()),

@@ -98,8 +98,10 @@ def prepare(
             raise UsageFault(f"{source.path}: {error}") from None
     others = [entry for entry in source.files if entry.role not in _PLACES]
     booted = [
-        _booted(kernel or "kernel", sha256_file(files["kernel"]), files["kernel"].stat().st_size),
-        _booted(initrd or "initrd", *base),
+        _booted(
+            kernel or "boot/kernel", sha256_file(files["kernel"]), files["kernel"].stat().st_size
+        ),
+        _booted(initrd or "boot/initrd", *base),
         *(_booted(e.path, e.sha256, e.size) for e in payload),
     ]
     argv, root = _command(source, payload, files, append, qemu_args)

@@ -17,7 +17,7 @@ from oejail.files import Lock, sha256_file
 from oejail.pipeline import STAGES
 from tests.support.cli import OEJAIL, oejail, processes_with, start, wait_until_gone
 
-LATER = ["collect", "check", "bundle", "verify"]
+LATER = ["collect", "check", "bundle", "verify", "boot"]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_an_altered_bundle_is_packed_again(change: str, fresh: Path) -> None:
         bundle.with_name(bundle.name + ".sha256").unlink()
     said = oejail(fresh, "up")
     assert said.ran[0] == "bundle"
-    assert set(said.ran) <= {"bundle", "verify"}
+    assert set(said.ran) <= {"bundle", "verify", "boot"}
     assert bundle.read_bytes() == before
 
 
@@ -184,7 +184,7 @@ def test_from_until_force(fresh: Path) -> None:
     assert oejail(fresh, "up", "--force", "check").ran == ["check"]
     said = oejail(fresh, "up", "--until", "generate")
     assert (list(said.stages), said.out) == (["init", "update", "generate"], "")
-    assert list(oejail(fresh, "up", "--from", "bundle").stages) == ["bundle", "verify"]
+    assert list(oejail(fresh, "up", "--from", "bundle").stages) == ["bundle", "verify", "boot"]
     assert "no stage 'bulid'" in oejail(fresh, "up", "--force", "bulid", status=2).err
     assert "comes after" in oejail(fresh, "up", "--from", "bundle", "--until", "init", status=2).err
 

@@ -190,8 +190,11 @@ def newc(files: dict[str, tuple[bytes, int]]) -> bytes:
     return out.getvalue()
 
 
-def collected(directory: Path, freertos: bytes | None = None) -> Path:
-    """OUT of a foreign build whose module is for this guest's kernel, its tool the stand-in."""
+def collected(directory: Path, *, bootable: bool = False) -> Path:
+    """OUT of a foreign build whose module is for this guest's kernel, its tool the stand-in.
+
+    With `bootable` kernel and root file system are the guest's own.
+    """
     with pytest.MonkeyPatch.context() as patch:
         name = release()
         patch.setattr(foreign_build, "RELEASE", name)
@@ -202,9 +205,11 @@ def collected(directory: Path, freertos: bytes | None = None) -> Path:
         patch.setattr(foreign_build, "TOOL", JAILHOUSE.encode())
         kernel = foreign_build.KERNEL.replace(b"5.10.0-openeuler", name.encode())
         patch.setattr(foreign_build, "KERNEL", kernel)
-        if freertos is not None:
-            patch.setattr(foreign_build, "FREERTOS", freertos)
         build = foreign_build.make(directory / "build", decoys=False)
+        if bootable:
+            (build.deployed / f"zImage-{name}").write_bytes(parts()[0].read_bytes())
+            for image in build.deployed.glob("*.cpio.gz"):
+                rootfs(image)
     platform = platforms.load("qemu-aarch64")
     collect(build.directory, platform, SetSpec.from_platform(platform), directory / "out")
     return directory / "out"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from oejail.pipeline import Options, Run
 from tests.support import bundles, cli, foreign_build, guest
 from tests.support.cli import Said, oejail
 
@@ -90,6 +91,24 @@ def test_what_collect_left_with_json(made: Path, tmp_path: Path) -> None:
     assert report["outcome"] == "passed" and report["bundle"]["digest"] == ""
     assert report["steps"][-1]["name"] == "running freertos"
     assert report["expect"]["inmates"][0]["verified"] is True
+
+
+def test_up_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage boot, on a bundle with a kernel and a root file system of its own."""
+    out = guest.collected(tmp_path / "made", bootable=True)
+    root = tmp_path / "project"
+    root.mkdir()
+    oejail(root, "init")
+    monkeypatch.chdir(root)
+    run = Run(root, Options())
+    run.bundle_path.parent.mkdir()
+    bundles.packed(out, run.bundle_path)
+    assert run.boot().note == "freertos: seen running"
+    (found,) = (root / ".oejail" / "runs").glob("*/results.json")
+    booted = [file["path"] for file in json.loads(found.read_text())["booted"]]
+    assert booted[:2] == ["boot/kernel", "boot/initrd"]
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert Run(root, Options()).boot().note == "left out: no qemu-system-aarch64 is installed"
 
 
 def test_a_collection_that_was_changed_is_not_booted(made: Path, tmp_path: Path) -> None:
