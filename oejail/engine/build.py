@@ -285,7 +285,7 @@ def _on_host(event: events.Event, ws: Workspace) -> events.Event:
 
 def _note(_stream: str, line: str) -> None:
     """Every line of BitBake's goes to the run's log."""
-    logger.debug("| %s", printable(oebuild.said(line)[1]))
+    logger.debug("| %s", printable(oebuild.said(line)[1], 1 << 16))
 
 
 def _rest(path: Path) -> int:

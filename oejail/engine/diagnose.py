@@ -161,7 +161,7 @@ def _full(directory: Path) -> bool:
 
 
 def read_log(path: Path, owner: int) -> Iterator[str]:
-    """The lines of a task's log, the first 64 MiB of it; none when it is not to be trusted.
+    """The lines of a task's log, the last 64 MiB of it; none when it is not to be trusted.
 
     The path comes from an event: only a regular file of that name pattern is read, and only one
     of the user who builds, so that as root nobody else's file can be shown.
@@ -178,6 +178,8 @@ def read_log(path: Path, owner: int) -> Iterator[str]:
         return
     with os.fdopen(descriptor, "rb") as stream:
         left = _MAX_LOG
+        if info.st_size > _MAX_LOG:  # the error is more often at the end
+            stream.seek(info.st_size - _MAX_LOG)
         while left > 0 and (raw := stream.readline(65536)):
             left -= len(raw)
             yield raw.decode("utf-8", "replace").rstrip("\r\n")

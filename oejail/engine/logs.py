@@ -14,6 +14,7 @@ from oejail.engine import diagnose
 from oejail.engine.build import last_build
 from oejail.engine.text import printable
 from oejail.errors import UsageFault
+from oejail.log import redact
 from oejail.project import Project
 from oejail.workspace.model import Workspace
 
@@ -84,14 +85,14 @@ def task_log(ws: Workspace, recipe: str, task: str | None = None) -> Path:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a log, made fit for a terminal. Raises OSError; a link or FIFO is refused."""
+    """The lines of a log, without secrets and fit for a terminal. Raises OSError; a link or FIFO is refused."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UsageFault(f"{path}: not a regular file")
     with os.fdopen(descriptor, "rb") as stream:
         while raw := stream.readline(65536):
-            yield printable(raw.decode("utf-8", "replace").rstrip("\r\n"), 65536)
+            yield printable(redact(raw.decode("utf-8", "replace").rstrip("\r\n")), 65536)
 
 
 def _checked(recipe: str) -> str:

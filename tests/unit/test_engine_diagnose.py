@@ -219,8 +219,10 @@ def test_a_link_to_somebody_elses_file_is_not_followed_to_its_end(tmp_path: Path
 def test_a_huge_log_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnose, "_MAX_LOG", 1000)
     log = tmp_path / "log.do_compile.1"
-    log.write_text("0123456789\n" * 1000)
-    assert len(read(log)) < 100
+    log.write_text("0123456789\n" * 1000 + "the end\n")
+    lines = read(log)
+    assert len(lines) < 100
+    assert lines[-1] == "the end"
 
 
 def test_further_failures_are_named_too(tmp_path: Path) -> None:

@@ -115,3 +115,9 @@ def test_a_broken_record_is_none(ws: Workspace, text: str) -> None:
     files.make_directory(ws.project.state_dir)
     (ws.project.state_dir / "last-build.json").write_text(text)
     assert last_build(ws.project) is None
+
+
+def test_passwords_in_urls_are_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "log.do_fetch.1"
+    path.write_text("git clone https://me:s3cr3t@example.com/x\n")
+    assert list(logs.lines(path)) == ["git clone https://***@example.com/x"]
