@@ -85,7 +85,10 @@ def task_log(ws: Workspace, recipe: str, task: str | None = None) -> Path:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a log, without secrets and fit for a terminal. Raises OSError; a link or FIFO is refused."""
+    """The lines of a log, without secrets and fit for a terminal.
+
+    Raises OSError, UsageFault for what is no regular file; a link is refused.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
