@@ -28,7 +28,7 @@ do_show[nostamp] = "1"
 
 
 def test_the_set_is_installed_as_links(sample_copy: SampleBuild, tmp_path: Path) -> None:
-    here = project.init(tmp_path, sample=True)
+    project.init(tmp_path, sample=True)
     config = tmp_path / "oejail.yaml"
     targets = "targets: [jailhouse, jailhouse-freertos"
     config.write_text(config.read_text().replace(targets, f"{targets}, openeuler-image-mcs"))
