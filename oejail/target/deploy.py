@@ -125,8 +125,8 @@ def deploy(
     """Install the bundle on the board, or upgrade to it.
 
     `boot` is `enable` or `disable`: whether it is started at boot; `start` says that it is going
-    to be started now; `waive` maps ids of rules about cells and memory to reasons. With `dry_run` the findings and what
-    would be done are returned, errors too.
+    to be started now; `waive` maps ids of rules about cells and memory to reasons. With `dry_run`
+    the findings and what would be done are returned, errors too.
 
     Raises FindingsError before anything is touched, WorkspaceBusy when another one is at work
     there, TargetFailed for the rest; in each case the board has the old or the new version whole.

@@ -67,9 +67,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Made]:
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
     made = Board(tmp_path / "board")
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 def deploy(board: Board, *arguments: str | Path, status: int = 0, host: str = "board") -> Said:

@@ -27,17 +27,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Made]:
     for number in range(2):
         top = tmp_path_factory.mktemp("made")
         image = foreign_build.FREERTOS + bytes([number]) * 2_000_000 * number
-        path = bundles.packed(guest.collected(top, image), top / "b.tar.zst").path
-        found.append(Made.of(path))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(foreign_build, "FREERTOS", image)
+            out = guest.collected(top)
+        found.append(Made.of(bundles.packed(out, top / "b.tar.zst").path))
     return found
 
 
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshGuest]:
     machine = SshGuest(tmp_path_factory.mktemp("guest") / "g")
-    machine.start()
-    yield machine
-    machine.stop()
+    try:
+        machine.start()
+        yield machine
+    finally:
+        machine.stop()
 
 
 @pytest.fixture
