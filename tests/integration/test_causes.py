@@ -205,11 +205,6 @@ def test_a_compiler_that_is_killed(ws: Workspace, recipe: Path) -> None:
     assert "a process was killed, most likely because memory ran out" in lines[0]
 
 
-def test_a_compiler_without_memory(ws: Workspace, recipe: Path) -> None:
-    with changed(recipe, in_compile("ulimit -v 60000; ${CC} -c ${S}/inmate.c -o x.o")):
-        fails(ws, "killed")
-
-
 def test_a_worker_that_is_killed(ws: Workspace, recipe: Path) -> None:
     kill = "python do_compile:prepend() {\n    import os, signal\n    os.kill(os.getpid(), 9)\n}\n"
     with changed(recipe, kill.replace("do_compile:prepend", "do_dies") + "addtask dies\n"):
