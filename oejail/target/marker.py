@@ -78,7 +78,10 @@ class Shell:
         return self._line(text)
 
     def _line(self, text: str) -> bytes:
-        return f"n={self.number} s={CUT};{text};s=$?;m\n".encode()
+        # A line whose beginning was lost runs nothing of `text`: the rest is an error, or is for
+        # another number.
+        n = self.number
+        return f"n={n}&&s={CUT}&&{{ [ $n = {n} ]&&{{ {text};}};s=$?;}};m\n".encode()
 
     def again(self) -> bytes:
         """What to type to have the last answer once more; harmless while a command runs."""

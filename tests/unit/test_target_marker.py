@@ -90,8 +90,11 @@ def test_a_command_that_was_never_heard_is_told_from_one_that_was_cut() -> None:
     lost = shell.command("true")
     shell.feed(ran(shell, greeting, shell.again().replace(b"\x15", b"")))
     assert shell.unheard and status_of(shell) is None
-    half = lost.partition(b"s=$?")[0] + b"\n"
-    shell.feed(ran(shell, greeting, half, shell.again().replace(b"\x15", b"")))
+    for end in range(1, lost.index(b"true")):  # its beginning was lost: nothing of it runs
+        said = ran(shell, greeting, lost.replace(b"true", b"echo ran")[end:])
+        assert b"ran" not in said
+    cut = greeting + b"n=1&&s=511\n"  # Ctrl-C: the rest of the line is not run
+    shell.feed(ran(shell, cut, shell.again().replace(b"\x15", b"")))
     assert shell.status == CUT and not shell.unheard
 
 
