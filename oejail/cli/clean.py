@@ -19,8 +19,9 @@ def command(
 ) -> None:
     """Remove what oejail made: BitBake's output and the collected files; with --all everything.
 
-    Containers that builds ran in go too. oejail.yaml stays, and so does a workspace or a tree that it names by path. Sources and
-    downloads go with --all only; a source repository with local changes only with --force.
+    Containers that builds ran in go too. oejail.yaml stays, and so does a workspace or a tree that
+    it names by path. Sources and downloads go with --all only; a source repository with local
+    changes only with --force.
     """
     from oejail import cleanup, project
     from oejail.cli.output import emit

@@ -18,7 +18,7 @@ def files_below(top: Path) -> list[str]:
 
 
 def second(built: SampleBuild, root: Path, *more: str) -> SampleBuild:
-    """Another workspace, elsewhere, with `built`'s shared state and further lines for local.conf."""
+    """Another workspace, with `built`'s shared state and further lines for local.conf."""
     fresh = support.make(root)
     lines = [f'SSTATE_DIR = "{built.build_dir}/sstate-cache"', *more]
     text = fresh.build_dir / "compile.yaml"
