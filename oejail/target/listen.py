@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from oejail.target.console import Search
+from oejail.target.signs import CURSOR
 
-_CURSOR = b"\x1b[6n"  # a line editor's question, which may stand in the midst of a cell's word
 _STARTED = re.compile(rb'tarted cell "[^"\n]*"[\r\n]*\n')
 _MAX_BEFORE = 65536  # bytes before the cell is known to run
 
@@ -75,11 +75,11 @@ class Listener:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        for keep in range(min(len(_CURSOR) - 1, len(data)), 0, -1):
-            if data.endswith(_CURSOR[:keep]):
+        for keep in range(min(len(CURSOR) - 1, len(data)), 0, -1):
+            if data.endswith(CURSOR[:keep]):
                 data, self._held = data[:-keep], data[-keep:]
                 break
-        data = data.replace(_CURSOR, b"")
+        data = data.replace(CURSOR, b"")
         self.said.look(data)
         self._untorn.look(self._without_kernel(data))
         if self.silent:

@@ -56,6 +56,9 @@ SIGNS: dict[str, tuple[bytes, ...]] = {
 }
 """By name, the texts of which one is enough."""
 
+CURSOR = b"\x1b[6n"
+"""A line editor's question, which may stand in the midst of anything."""
+
 _MAX_WAITING = 4096  # bytes of a line that are looked at once more when the rest comes
 _LONGEST = max(len(text) for texts in SIGNS.values() for text in texts)
 _MAX_SAID = 200  # characters
@@ -104,5 +107,5 @@ def _line(data: bytes, at: int) -> str:
     """The line around `at`, fit to be shown."""
     start = data.rfind(b"\n", 0, at) + 1
     end = data.find(b"\n", at)
-    raw = data[max(start, at - _MAX_SAID // 2) : None if end < 0 else end]
+    raw = data[max(start, at - _MAX_SAID // 2) : None if end < 0 else end].replace(CURSOR, b"")
     return printable(raw.decode("utf-8", "backslashreplace").strip(), _MAX_SAID)
