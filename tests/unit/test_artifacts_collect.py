@@ -263,8 +263,12 @@ def test_all_that_is_missing_is_said_with_the_places(build: ForeignBuild) -> Non
     )
     assert caught.value.details == (
         "looked in:",
+        "  tmp/deploy/images/qemu-aarch64/oejail/jailhouse/oejail-index.json: not there",
         "  tmp/work/*/jailhouse: nothing there",
+        "  tmp/deploy/{rpm,ipk,deb}: nothing of jailhouse that is wanted",
+        "  tmp/deploy/images/qemu-aarch64/oejail/jailhouse-freertos/oejail-index.json: not there",
         "  tmp/work/*/jailhouse-freertos: nothing there",
+        "  tmp/deploy/{rpm,ipk,deb}: nothing of jailhouse-freertos that is wanted",
         "  tmp/deploy/images/qemu-aarch64",
     )
     assert caught.value.hint == "build them: bitbake jailhouse jailhouse-freertos"
