@@ -246,10 +246,10 @@ def _replacing(destination: Path) -> Iterator[BinaryIO]:
                 for path in (partial, digest):
                     give(path, owner.st_uid, owner.st_gid)
             os.fsync(stream.fileno())
-            sidecar(destination).unlink(missing_ok=True)
-            partial.rename(destination)
             if not _same(sidecar(destination), digest):
                 signature(destination).unlink(missing_ok=True)  # it is another bundle's
+            sidecar(destination).unlink(missing_ok=True)
+            partial.rename(destination)
             digest.rename(sidecar(destination))
             sync_directory(destination.parent)
         except BaseException:

@@ -192,6 +192,7 @@ class _Run:
         self.ok = False
         self.interrupted = True  # until it has ended: so it stands in the record of a killed run
         self.failures: tuple[Failure, ...] = ()
+        self.ended: BuildResult | None = None
 
     def go(self, wanted: bool) -> BuildResult:
         require_build_dir(self.ws)
@@ -226,9 +227,9 @@ class _Run:
         finally:
             shown.close()
         self.judge(ended)
-        result = self.result()
-        durations.remember(self.ws, result)
-        return result
+        self.ended = self.result()
+        durations.remember(self.ws, self.ended)
+        return self.ended
 
     def judge(self, ended: Result) -> None:
         self.ok = self.track.succeeded and ended.ok
@@ -260,7 +261,7 @@ class _Run:
             return
         path = self.ws.project.state_dir / RECORD
         files.make_directory(path.parent)
-        files.atomic_write(path, files.canonical_json(as_json(self.result())))
+        files.atomic_write(path, files.canonical_json(as_json(self.ended or self.result())))
 
 
 def as_json(result: BuildResult) -> dict[str, object]:
