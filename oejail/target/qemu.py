@@ -115,11 +115,23 @@ class Machine:
             raise Gone from error
 
     async def read(self) -> bytes:
-        """The next bytes of the console; `b""` at its end."""
+        """The next bytes of the console; `b""` at its end. To cancel it loses none of them.
+
+        (`sock_recv` may have taken them when it is cancelled, and then nobody gets them.)
+        """
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_reader(self.console, ready.set)
         try:
-            return await asyncio.get_running_loop().sock_recv(self.console, 65536)
+            while True:
+                await ready.wait()
+                ready.clear()
+                with contextlib.suppress(BlockingIOError, InterruptedError):
+                    return self.console.recv(65536)
         except ConnectionError:
             return b""
+        finally:
+            loop.remove_reader(self.console)
 
     async def last_words(self) -> tuple[str, list[str]]:
         """How QEMU ended, and what it said itself (stderr's last lines)."""
