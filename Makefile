@@ -43,7 +43,7 @@ endef
 test-system:
 	$(need_engine)
 	@$(MAKE) --no-print-directory setup
-	$(PYTEST) tests/system
+	$(PYTEST) -n 2 --dist loadgroup tests/system
 
 # On real Jailhouse, built from its sources by whoever has them: the file there says what it wants.
 test-upstream: setup
