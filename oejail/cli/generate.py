@@ -7,22 +7,16 @@ from typing import Annotated
 
 import typer
 
+from oejail.cli.options import AllowDirty, BuildUser, RtosInImage
+
 
 def command(
     engine: Annotated[
         str | None, typer.Option(metavar="container|host", help="Where BitBake is to run.")
     ] = None,
-    build_user: Annotated[
-        str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
-    ] = None,
-    rtos_in_image: Annotated[
-        bool,
-        typer.Option("--rtos-in-image", help="Put the RTOS and oejail-start into the image, too."),
-    ] = False,
-    allow_dirty: Annotated[
-        bool,
-        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
-    ] = False,
+    build_user: BuildUser = None,
+    rtos_in_image: RtosInImage = False,
+    allow_dirty: AllowDirty = False,
 ) -> None:
     """Make the oebuild workspace and its build directory: init, update, generate.
 

@@ -7,18 +7,15 @@ from typing import Annotated
 
 import typer
 
+from oejail.cli.options import AllowDirty, BuildUser
+
 
 def command(
     engine: Annotated[
         str | None, typer.Option(metavar="host|container", help="Where BitBake runs.")
     ] = None,
-    build_user: Annotated[
-        str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
-    ] = None,
-    allow_dirty: Annotated[
-        bool,
-        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
-    ] = False,
+    build_user: BuildUser = None,
+    allow_dirty: AllowDirty = False,
 ) -> None:
     """An interactive shell in BitBake's environment.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from oejail.cli.options import AllowDirty, BuildUser, RtosInImage
 from oejail.cli.output import emit
 from oejail.errors import UsageFault
 
@@ -19,20 +20,12 @@ def command(
     engine: Annotated[
         str | None, typer.Option(metavar="host|container", help="Where BitBake runs.")
     ] = None,
-    build_user: Annotated[
-        str | None, typer.Option(metavar="USER", help="As root: who runs oebuild and BitBake.")
-    ] = None,
+    build_user: BuildUser = None,
     no_image: Annotated[
         bool, typer.Option("--no-image", help="Leave out image recipes, and boot with them.")
     ] = False,
-    rtos_in_image: Annotated[
-        bool,
-        typer.Option("--rtos-in-image", help="Put the RTOS and oejail-start into the image, too."),
-    ] = False,
-    allow_dirty: Annotated[
-        bool,
-        typer.Option("--allow-dirty", help="Build repositories with local changes, and record it."),
-    ] = False,
+    rtos_in_image: RtosInImage = False,
+    allow_dirty: AllowDirty = False,
     no_boot: Annotated[
         bool, typer.Option("--no-boot", help="Leave out the boot in QEMU at the end.")
     ] = False,
