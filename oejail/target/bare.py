@@ -17,7 +17,7 @@ from pathlib import Path
 
 from oejail.artifacts.model import CollectedSet, SetInmate
 from oejail.bundle.manifest import FileEntry
-from oejail.errors import Interrupted, TargetFailed, UsageFault
+from oejail.errors import TargetFailed, UsageFault
 from oejail.files import MIB
 from oejail.log import logger
 from oejail.target import qemu, results, source
@@ -83,28 +83,20 @@ def boot_bare(
     watch.steps[0] = Step("verify", PASSED, verified)
     report = _report(watch, began, head, chosen, entry)
     fault: TargetFailed | None = None
-    try:
-        with Transcript(directory / results.TRANSCRIPT) as transcript:
-            asyncio.run(watch.run(transcript))
-        report.outcome = PASSED
-        report.cause = watch.steps[-1].detail
-    except TargetFailed as error:
-        fault = error
-        report.outcome, report.cause = watch.outcome, error.message
-        report.hint = error.hint or ""
-    except KeyboardInterrupt:
-        report.outcome = "interrupted"
-        report.cause = "interrupted: QEMU was stopped"
-        raise Interrupted(report.cause, hint="run the same command again") from None
-    except OSError as error:  # a full disk, or a reader of stdout that has gone
-        report.cause = str(error)
-        raise
-    finally:
-        report.seconds = time.monotonic() - clock
-        report.expect["seen"] = watch.console.seen
-        report.console = {"bytes": watch.console.bytes, "lines": watch.console.lines}
-        report.qemu["version"] = watch.version
-        results.write(report, directory)
+    with results.recorded(report, directory, clock):
+        try:
+            with Transcript(directory / results.TRANSCRIPT) as transcript:
+                asyncio.run(watch.run(transcript))
+            report.outcome = PASSED
+            report.cause = watch.steps[-1].detail
+        except TargetFailed as error:
+            fault = error
+            report.outcome, report.cause = watch.outcome, error.message
+            report.hint = error.hint or ""
+        finally:
+            report.expect["seen"] = watch.console.seen
+            report.console = {"bytes": watch.console.bytes, "lines": watch.console.lines}
+            report.qemu["version"] = watch.version
     return Boot(directory, report, fault)
 
 

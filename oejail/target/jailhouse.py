@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oejail.errors import Interrupted, TargetFailed, UsageFault
+from oejail.errors import TargetFailed, UsageFault
 from oejail.files import remove_tree
 from oejail.log import logger
 from oejail.target import bare, guest, hand, qemu, results, source
@@ -90,28 +90,21 @@ def boot(path: Path, wishes: Wishes, show: Show = lambda _: None) -> Boot:
         steps=watch.run.steps,
     )
     fault: TargetFailed | None = None
-    try:
-        with Transcript(directory / results.TRANSCRIPT) as transcript:
-            asyncio.run(watch.go(transcript))
-        report.outcome, report.cause = PASSED, watch.summary()
-    except TargetFailed as error:
-        fault = error
-        report.outcome, report.cause, report.hint = watch.outcome, error.message, error.hint or ""
-    except KeyboardInterrupt:
-        report.outcome = "interrupted"
-        report.cause = "interrupted: QEMU was stopped"
-        raise Interrupted(report.cause, hint="run the same command again") from None
-    except OSError as error:  # a full disk, or a reader of stdout that has gone
-        report.cause = str(error)
-        raise
-    finally:
-        for leftover in machine.scratch:
-            remove_tree(leftover)
-        report.seconds = time.monotonic() - clock
-        report.expect = {"inmates": watch.expectations()}
-        report.console = watch.console()
-        report.qemu["version"] = watch.version
-        results.write(report, directory)
+    with results.recorded(report, directory, clock):
+        try:
+            with Transcript(directory / results.TRANSCRIPT) as transcript:
+                asyncio.run(watch.go(transcript))
+            report.outcome, report.cause = PASSED, watch.summary()
+        except TargetFailed as error:
+            fault = error
+            report.outcome, report.cause = watch.outcome, error.message
+            report.hint = error.hint or ""
+        finally:
+            for leftover in machine.scratch:
+                remove_tree(leftover)
+            report.expect = {"inmates": watch.expectations()}
+            report.console = watch.console()
+            report.qemu["version"] = watch.version
     return Boot(directory, report, fault)
 
 

@@ -8,12 +8,12 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from oejail.errors import UsageFault
+from oejail.errors import Interrupted, UsageFault
 from oejail.files import (
     MIB,
     atomic_write,
@@ -162,6 +162,26 @@ class Transcript:
         with naming(self.path):
             while data:
                 data = data[self._stream.write(data) or 0 :]
+
+
+@contextlib.contextmanager
+def recorded(report: Results, directory: Path, clock: float) -> Iterator[None]:
+    """Write `report` at the end of the block, which runs QEMU, however that ends.
+
+    `clock` is when the run began, by time.monotonic. Ctrl-C is raised as Interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        report.outcome = "interrupted"
+        report.cause = "interrupted: QEMU was stopped"
+        raise Interrupted(report.cause, hint="run the same command again") from None
+    except OSError as error:  # a full disk, or a reader of stdout that has gone
+        report.cause = str(error)
+        raise
+    finally:
+        report.seconds = time.monotonic() - clock
+        write(report, directory)
 
 
 def write(results: Results, directory: Path) -> None:
