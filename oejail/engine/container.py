@@ -35,6 +35,8 @@ USER = "openeuler"
 BASH_MARK = "###!!!###"
 """At the end of each line that oebuild puts into the container's .bashrc."""
 BASHRC = f"/home/{USER}/.bashrc"
+ALIVE = "alive"
+"""In RUN_DIR, as long as a run lasts: one that was killed leaves it."""
 
 _ENDED = re.compile(r"oejail: bitbake ended with status (\d{1,3})")
 _KEEP = 10_000  # lines of output that a Result holds, as process.run has it
@@ -115,9 +117,13 @@ def prepare(ws: Workspace) -> None:
         image.ensure(client, param.image)
         wanted = _config(param)
         known = _named(ws.build_dir)
+        # oebuild sets a container up in steps, and looks at no step's result: one that was left in
+        # the middle may lack any of them for good.
+        torn = os.path.lexists(ws.build_dir / RUN_DIR / ALIVE)
         for one in _labelled(client, ws.build_dir):
-            if one.id != known or one.config != wanted:
-                logger.info("container %s was made for other settings: removed", one.id)
+            if torn or one.id != known or one.config != wanted:
+                why = "left by a run that was killed" if torn else "made for other settings"
+                logger.info("container %s was %s: removed", one.id, why)
                 _remove(client, one)
         if known and not any(one.id == known for one in _labelled(client, ws.build_dir)):
             # Gone, or somebody else's, which stays as it is: oebuild makes a new one.
@@ -249,7 +255,7 @@ class _Watch:
         self.beaten = 0.0
         owner = files.owner_to_keep(self.directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.alive = os.open(self.directory / "alive", flags, 0o644)
+        self.alive = os.open(self.directory / ALIVE, flags, 0o644)
         if owner is not None:
             os.fchown(self.alive, *owner)
         self.beat()
@@ -260,7 +266,7 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         # From here on a bash of the container is none of this run.
         with contextlib.suppress(OSError):
-            (self.directory / "alive").unlink()
+            (self.directory / ALIVE).unlink()
         for descriptor in (self.alive, self.output):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -311,7 +317,7 @@ def _lay_out(ws: Workspace) -> None:
     files.atomic_write(directory / guard.COPY, guard.PROGRAM.read_bytes(), mode=0o644)
     ask = Path(__file__).with_name("configuration.py").read_bytes()
     files.atomic_write(directory / "configuration.py", ask, mode=0o644)
-    for name in ("output", "alive"):
+    for name in ("output", ALIVE):
         with contextlib.suppress(FileNotFoundError):
             (directory / name).unlink()
 

@@ -182,7 +182,7 @@ class _Watch:
 
     async def _start(self, machine: qemu.Machine) -> None:
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(qemu.ANSWER):
                 await machine.connect()
                 self.version = machine.version
                 await machine.run()
@@ -191,7 +191,7 @@ class _Watch:
         except TimeoutError:
             self.outcome = "timed-out"
             raise TargetFailed(
-                f"timed out: QEMU did not answer within {self.timeout} s",
+                f"timed out: QEMU did not answer within {qemu.ANSWER} s",
                 hint="is the machine overloaded, or a --qemu-arg in the way?",
             ) from None
 

@@ -158,7 +158,7 @@ class _Session:
         _, start, boot = self.run.steps[:3]
         start.outcome, clock = FAILED, time.monotonic()
         try:
-            async with asyncio.timeout(self.wishes.timeout):
+            async with asyncio.timeout(qemu.ANSWER):
                 await machine.connect()
                 self.version = machine.version
                 driver = Driver(

@@ -29,6 +29,8 @@ PROGRAM = "qemu-system-aarch64"
 _KVM = "/dev/kvm"
 _MAX_SAID = 16 * 1024  # bytes of QEMU's own words, the last ones
 
+ANSWER = 30
+"""Seconds that QEMU has for its first answer, on however busy a machine."""
 _LAST_WORDS = 5.0  # seconds that its end may come after that of its connections
 
 # The library's complaints about a machine that went away are ours to make.
@@ -89,6 +91,7 @@ class Machine:
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = loop.create_future()
         self._said = b""
+        self._cont: asyncio.Task[object] | None = None
         self._client = QMPClient("oejail")
         self._events = EventListener(("SHUTDOWN", "GUEST_PANICKED"))
         self._client.register_listener(self._events)
@@ -108,11 +111,33 @@ class Machine:
         self.version = _version(version)
 
     async def run(self) -> None:
-        """Let the machine run. Raises Gone when QEMU has ended."""
+        """Let the machine run. Raises Gone when QEMU has ended.
+
+        A machine that says something runs, whether QEMU has answered or not: with a console that
+        nobody reads yet and the machine floods, it cannot answer.
+        """
+        loop = asyncio.get_running_loop()
+        said = asyncio.Event()
+        loop.add_reader(self.console, said.set)
+        says = loop.create_task(said.wait())
+        self._cont = loop.create_task(self._client.execute("cont"))
         try:
-            await self._client.execute("cont")
+            await asyncio.wait((self._cont, says), return_when=asyncio.FIRST_COMPLETED)
+            if not self._cont.done() and self._speaks():
+                return
+            await self._cont
         except (QMPError, OSError, EOFError) as error:
             raise Gone from error
+        finally:
+            says.cancel()
+            loop.remove_reader(self.console)
+
+    def _speaks(self) -> bool:
+        """Whether bytes of the console wait to be read; its end is none."""
+        try:
+            return bool(self.console.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     async def read(self) -> bytes:
         """The next bytes of the console; `b""` at its end. To cancel it loses none of them.
@@ -162,6 +187,8 @@ class Machine:
         # Its reader meets the end of the stream: that is an error to the library, not to us.
         with contextlib.suppress(QMPError, OSError, EOFError):
             await self._client.disconnect()
+            if self._cont is not None:
+                await self._cont  # which the end of the connection ends
         for end in (self._qmp, self.console, self._control):
             end.close()
 

@@ -23,7 +23,7 @@ def say(data):
         data = data[os.write(console, data):]
 
 
-def greet(cont=lambda: time.sleep(60)):
+def greet(cont=lambda: time.sleep(60), before=lambda: None):
     version = {{"qemu": {{"major": 9, "minor": 8, "micro": 7}}, "package": "(fake)"}}
     hello = {{"QMP": {{"version": version, "capabilities": []}}}}
     os.write(qmp, json.dumps(hello).encode() + b"\\r\\n")
@@ -36,6 +36,8 @@ def greet(cont=lambda: time.sleep(60)):
             except ValueError:
                 break
             rest = rest[end:]
+            if asked["execute"] == "cont":
+                before()
             value = version if asked["execute"] == "query-version" else {{}}
             answer = {{"return": value}} | {{k: asked[k] for k in asked if k == "id"}}
             os.write(qmp, json.dumps(answer).encode() + b"\\r\\n")
