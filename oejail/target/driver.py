@@ -127,9 +127,9 @@ class Driver:
         status = self.shell.status
         return None if status == CUT else status
 
-    def listen(self, wanted: str | None, times: int) -> Listener:
+    def listen(self, wanted: str | None, times: int, cell: str = "") -> Listener:
         """From now on, what a cell says is looked at; before its start is typed."""
-        self._listener, self._watched = Listener(wanted, times), Evidence()
+        self._listener, self._watched = Listener(wanted, times, cell), Evidence()
         return self._listener
 
     async def observe(self, listener: Listener, facts: set[str]) -> Verdict:

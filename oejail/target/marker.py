@@ -32,6 +32,8 @@ CUT = 0o777
 """In place of a status: the command's line began, and its end was not reached."""
 MAX_LINE = 3900
 """Characters of a command; a terminal takes 4095 in one line."""
+LINE_END = b";s=$?;};m\n"
+"""What every line that `Shell.command` makes ends with."""
 _RUBOUT = b"\x15"  # what was typed and not ended goes, a running command does not
 
 
@@ -81,7 +83,7 @@ class Shell:
         # A line whose beginning was lost runs nothing of `text`: the rest is an error, or is for
         # another number.
         n = self.number
-        return f"n={n}&&s={CUT}&&{{ [ $n = {n} ]&&{{ {text};}};s=$?;}};m\n".encode()
+        return f"n={n}&&s={CUT}&&{{ [ $n = {n} ]&&{{ {text};}}".encode() + LINE_END
 
     def again(self) -> bytes:
         """What to type to have the last answer once more; harmless while a command runs."""

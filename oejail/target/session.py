@@ -127,7 +127,7 @@ class Run:
         for kind, command in steps:
             if not await self._step(kind, command, inmate.name, inmate.facts):
                 return False
-        listener = self.driver.listen(inmate.expect, inmate.times)
+        listener = self.driver.listen(inmate.expect, inmate.times, inmate.name)
         self.listeners[inmate.name] = listener
         self.driver.show = self.show
         try:

@@ -53,6 +53,50 @@ def test_a_start_whose_words_are_torn() -> None:
     assert listener.met
 
 
+LINE = (
+    b"\x1b[6nn=6&&s=511&&{ [ $n = 6 ]&&{ /oejail/bin/jailhouse cell start hello;};"
+    b"s=$?\r\n;};m\r\r\n"
+)
+"""The echo of a whole line, as a line editor of 80 columns wraps it."""
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_cell_that_speaks_before_the_hypervisor_has_ended_its_word(size: int) -> None:
+    cell = b"Hello World main()!\r\nThis is the greeting\r\ntask 0\r\n"
+    torn = LINE + b"S" + cell + b'tarted cell "hello"\r\r\n'
+    listener = heard(torn, "This is the greeting", size=size)
+    assert listener.met and listener.seen == 1 and not listener.silent
+    assert heard(LINE + cell + STARTED, "This is the greeting", size=size).met
+    assert not heard(LINE + STARTED, "hello", size=size).met
+    assert heard(LINE + STARTED, None, size=size).silent
+    assert heard(LINE + b"S[    3.25] usb 1-1\r\n" + STARTED[1:], None, size=size).silent
+
+
+def strewn(text: bytes, word: bytes) -> bytes:
+    """Two CPUs that write letter by letter, the one with the longer text a little faster."""
+    at = range(5, 5 + len(word))
+    return b"".join(
+        text[i : i + 1] + (word[i - 5 : i - 4] if i in at else b"") for i in range(len(text))
+    )
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_cells_greeting_and_the_hypervisors_word_letter_by_letter(size: int) -> None:
+    listener = Listener("This is the greeting", 1, "hello")
+    woven = LINE + strewn(b"Hello!\r\nThis is the greeting\r\ntask 0\r\n", STARTED)
+    for at in range(0, len(woven), size):
+        listener.feed(woven[at : at + size])
+    assert not listener.begun
+    listener.answered()
+    assert listener.met and listener.seen == 1
+    other = Listener("This is another greeting", 1, "hello")
+    other.feed(woven)
+    other.answered()
+    assert not other.met
+    other.feed(b"x" * 100_000 + b"This is another greetin")
+    assert not other.met and len(other._woven._states) < 100
+
+
 def test_any_output_means_output_of_the_cell() -> None:
     noise = b'[   10.5] random: crng init done\r\n/root # \r\n\r\nCell "x" can be loaded\r\n'
     assert not heard(STARTED + noise, None).met
