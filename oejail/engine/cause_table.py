@@ -231,6 +231,20 @@ CAUSES = (
         "let the layer offer it only beside the other: BBFILES_DYNAMIC.",
     ),
     _cause(
+        "conf-version",
+        "the build directory's configuration is that of another version of the tree",
+        r"Your version of (?P<file>(?:local|site|bblayers)\.conf) (?:was generated from an "
+        r"older/newer|has the wrong LCONF_VERSION)",
+        "conf/{file} of the build directory was made from another version of the tree",
+        "remove it (what oejail.yaml says is put in again), then oejail up",
+        means="OE-core counts the changes of local.conf and bblayers.conf that a user must follow "
+        "(CONF_VERSION, LCONF_VERSION), and stops where the tree was moved past one of them and "
+        "the build directory was not.",
+        mend="Remove conf/local.conf, or conf/bblayers.conf, in the build directory: `oejail up` "
+        "has it made from the tree's template, with the layers and local_conf: of oejail.yaml. "
+        "Lines of your own go with it; put them into local_conf:.",
+    ),
+    _cause(
         "local-conf",
         "a syntax error in local.conf",
         r"ParseError (?:at|in) (?P<file>\S*/conf/(?:local|auto|site)\.conf)(?::(?P<line>\d+))?:? "
