@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from oejail.engine import container
 from oejail.engine.container import Container
@@ -16,7 +17,7 @@ from oejail.errors import PrerequisiteMissing, UsageFault
 from oejail.files import remove_tree
 from oejail.project import Project
 from oejail.state import DIRTY, git_facts
-from oejail.workspace.model import Workspace
+from oejail.workspace.model import Engine, Workspace
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ def plan(project: Project, ws: Workspace, everything: bool) -> Plan:
     """What `clean` removes: the builds' output and what was collected; with `everything` the
     workspace with its sources and downloads, bundles and logs too. Only what is there is listed.
     """
-    ours = [ws.build_dir / "tmp", ws.build_dir / "cache", project.state_dir / "artifacts"]
+    # --engine has a build directory of its own for the engine that oejail.yaml does not name.
+    names = [project.build_name, *(f"{project.build_name}-{name}" for name in get_args(Engine))]
+    builds = [ws.build_dir.parent / name for name in names]
+    ours = [build / part for build in builds for part in ("tmp", "cache")]
+    ours.append(project.state_dir / "artifacts")
     keep = []
     if everything:
         ours = [project.dist_dir]
         if project.config.workspace is not None:
             keep.append(f"{ws.root}: workspace: of oejail.yaml names it")
-            ours.append(ws.build_dir)
+            ours += builds
         else:
             ours.append(ws.root)
             if project.workspace_link.is_symlink():
@@ -52,7 +57,7 @@ def plan(project: Project, ws: Workspace, everything: bool) -> Plan:
     except PrerequisiteMissing as error:
         keep.append(f"the containers of {ws.root}: {error.message}")
     if not everything:
-        found = [one for one in found if one.build_dir == str(ws.build_dir)]
+        found = [one for one in found if Path(one.build_dir) in builds]
     return Plan(tuple(path for path in ours if os.path.lexists(path)), tuple(keep), tuple(found))
 
 

@@ -289,11 +289,15 @@ def test_a_full_disk_is_said_and_nothing_is_lost(fresh: Path) -> None:
 
 def test_clean(tmp_path: Path) -> None:
     oejail(tmp_path, "up", "--sample")
+    other = build_dir(tmp_path).with_name("qemu-aarch64-container") / "tmp"  # of --engine container
+    other.mkdir(parents=True)
     would = oejail(tmp_path, "clean", "--dry-run").out
     assert f"would remove {build_dir(tmp_path)}/tmp\n" in would
     assert (build_dir(tmp_path) / "tmp").is_dir()
+    (tmp_path / "workspace/build/mine/tmp").mkdir(parents=True)
     oejail(tmp_path, "clean")
-    assert not (build_dir(tmp_path) / "tmp").exists()
+    assert not other.exists() and (tmp_path / "workspace/build/mine/tmp").is_dir()
+    assert not (tmp_path / "workspace/build/qemu-aarch64/tmp").exists()
     assert (tmp_path / "workspace/src/yocto-poky").is_dir()
     c_file(tmp_path).write_text("edited")
     assert "local changes" in oejail(tmp_path, "clean", "--all", status=2).err

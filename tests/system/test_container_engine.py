@@ -181,6 +181,7 @@ def test_clean_takes_the_container_with_it(build: Builder) -> None:
     build.oejail(*UP, "--until", "layers")
     build.oejail("bitbake", "--engine", "container", "--", "--version")
     (container,) = left(build.directory)
+    assert f"would remove container {container}" in build.oejail("clean", "--dry-run").out
     assert f"would remove container {container}" in build.oejail("clean", "--all", "--dry-run").out
     assert left(build.directory)
     assert f"removed container {container}" in build.oejail("clean", "--all").out
