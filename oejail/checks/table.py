@@ -59,10 +59,7 @@ def check_set(given: SetInput, waive: Mapping[str, str] | None = None) -> list[F
     a waiver of a rule that does not exist, or without a reason.
     """
     reasons = dict(waive or {})
-    for id_, reason in reasons.items():
-        _known(id_)
-        if not reason.strip():
-            raise UsageFault(f"waiver of {id_}: no reason given")
+    waivers(reasons)
     findings: list[Finding] = []
     for row in RULES.values():
         found = list(islice(row.check(given), MAX_FINDINGS + 1))
@@ -72,6 +69,14 @@ def check_set(given: SetInput, waive: Mapping[str, str] | None = None) -> list[F
             message = f"more than {MAX_FINDINGS} findings of this rule"
             findings.append(Finding(row.id, row.severity, message, "set"))
     return sort(replace(f, waived=reasons.get(f.rule, "")) for f in findings)
+
+
+def waivers(reasons: Mapping[str, str], rules: Mapping[str, Rule] = RULES) -> None:
+    """UsageFault for a waiver of a rule that is none of `rules`, or without a reason."""
+    for id_, reason in reasons.items():
+        _known(id_, rules)
+        if not reason.strip():
+            raise UsageFault(f"waiver of {id_}: no reason given")
 
 
 def explain(rule_id: str, rules: Mapping[str, Rule] = RULES) -> str:

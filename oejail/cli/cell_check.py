@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oejail.cli.cell import Json, identified, machine_of_options
+from oejail.cli.options import Waive, pairs
 from oejail.cli.output import emit, emit_json
 from oejail.errors import FindingsError, UsageFault
 
@@ -44,10 +44,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="CELL=FILE", help="What a cell runs; CELL is its name or file stem."),
     ] = None,
-    waive: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE=REASON", help="Accept a rule's findings, and say why."),
-    ] = None,
+    waive: Waive = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a JUnit report too.")
     ] = None,
@@ -66,7 +63,7 @@ def command(
     machine, arch = machine_of_options(root_file, mem, ram, smp, gic, platform, qemu)
     given = SetInput(
         root=root_file,
-        inmates=_inmates(cells or [], _pairs("--image", image)),
+        inmates=_inmates(cells or [], pairs("--image", image)),
         module=identified(module) if module else None,
         firmware=identified(firmware) if firmware else None,
         tool=identified(tool) if tool else None,
@@ -74,7 +71,7 @@ def command(
         machine=machine,
         arch=arch,
     )
-    findings = check_set(given, dict(_pairs("--waive", waive)))
+    findings = check_set(given, dict(pairs("--waive", waive)))
     if junit is not None:
         _write_junit(junit, f"cell check {root}", findings)
     if json:
@@ -98,17 +95,6 @@ def command(
             f"{root}: {count} finding{'' if count == 1 else 's'} of severity error",
             hint="oejail explain RULE says what one means",
         )
-
-
-def _pairs(option: str, given: Sequence[str] | None) -> list[tuple[str, str]]:
-    """`A=B` of a repeatable option."""
-    pairs = []
-    for text in given or []:
-        key, sign, value = text.partition("=")
-        if not sign or not key or not value:
-            raise UsageFault(f"{option} {text}: write {option} A=B")
-        pairs.append((key, value))
-    return pairs
 
 
 def _inmates(cells: list[Path], images: list[tuple[str, str]]) -> tuple[InmateInput, ...]:

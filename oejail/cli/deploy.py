@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oejail.cli.options import Waive, pairs
 from oejail.cli.output import emit, emit_json, emit_table
 from oejail.errors import FindingsError, UsageFault
 
@@ -50,6 +51,7 @@ def command(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Back to the version before; needs no BUNDLE.")
     ] = False,
+    waive: Waive = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what is found and would be done.")
     ] = False,
@@ -59,8 +61,9 @@ def command(
 
     The bundle has to be whole, no sample, and signed by one of the signers (default: signers of
     oejail.yaml), or --unsigned is typed out. The board is looked at first: architecture, kernel,
-    CPUs, memory, space, a hypervisor that runs; an error there ends with status 3, and nothing is
-    touched. Cut off at any point, the board has the old version or the new one, whole.
+    CPUs, memory, space, a hypervisor that runs; an error there that is not waived ends with status
+    3, and nothing is touched. Cut off at any point, the board has the old version or the new one,
+    whole.
 
     OpenSSH's own client is used, with its configuration, agent and known hosts; the board needs
     no more than BusyBox and an ssh server. Status 5 when it cannot be reached or fails, 7 when
@@ -82,21 +85,25 @@ def command(
     remote = ssh.Remote(ssh.parse(where[-1], port=port, identity=identity, config=ssh_config))
     boot = "enable" if enable else "disable" if disable else None
     started: Started | None = None
+    accepted = dict(pairs("--waive", waive))
     if rollback or (disable and len(where) == 1 and not start):
+        if accepted:
+            raise UsageFault("--waive: for a deployment only")
         bundle = None
         done = doing.switch(remote, back=rollback, boot=boot, dry_run=dry_run)
     else:
         from oejail.cli.signers import allowed_signers
 
-        path, waive = _bundle_of(where)
+        path, of_project = _bundle_of(where)
         bundle = doing.verified(
             path, signers=None if unsigned else allowed_signers(signers), unsigned=unsigned
         )
-        done = doing.deploy(remote, bundle, boot=boot, start=start, dry_run=dry_run, waive=waive)
+        accepted = of_project | accepted
+        done = doing.deploy(remote, bundle, boot=boot, start=start, dry_run=dry_run, waive=accepted)
         if start and not dry_run:
             from oejail.target.deploy_start import start as start_cells
 
-            started = start_cells(remote, bundle, timeout=timeout)
+            started = start_cells(remote, bundle, done.findings, timeout=timeout)
     if json:
         _report(done, started, bundle.signer if bundle is not None else "")
     else:

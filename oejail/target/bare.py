@@ -17,10 +17,12 @@ from pathlib import Path
 
 from oejail.artifacts.model import CollectedSet, SetInmate
 from oejail.bundle.manifest import FileEntry
+from oejail.checks.finding import Finding
 from oejail.errors import TargetFailed, UsageFault
 from oejail.files import MIB
 from oejail.log import logger
 from oejail.target import qemu, results, source
+from oejail.target.causes import CAUSES
 from oejail.target.console import Console, Line
 from oejail.target.results import FAILED, PASSED, Results, Step, Transcript
 
@@ -65,6 +67,7 @@ def boot_bare(
     chosen = choose(head.name, head.set, inmate)
     entry = head.find(f"payload/{chosen.image}")
     assert entry is not None  # verified: the set names nothing that is not there
+    unfit = head.unfit_of([chosen.image])
     if entry.size > MAX_IMAGE:
         raise UsageFault(
             f"{bundle}: {entry.path} has {entry.size} bytes, more than the {MAX_IMAGE} that the "
@@ -80,12 +83,14 @@ def boot_bare(
     argv = qemu.bare_command(image, qemu_args)
     logger.debug("boot: %s", shlex.join(argv))
     watch = _Watch(argv, Console(text, times), timeout, show)
-    watch.steps[0] = Step("verify", PASSED, verified)
+    watch.steps[0] = Step("verify", PASSED if unfit is None else FAILED, verified)
     report = _report(watch, began, head, chosen, entry)
     fault: TargetFailed | None = None
     with results.recorded(report, directory, clock):
         try:
             with Transcript(directory / results.TRANSCRIPT) as transcript:
+                if unfit is not None:
+                    raise watch.refused(unfit)
                 asyncio.run(watch.run(transcript))
             report.outcome = PASSED
             report.cause = watch.steps[-1].detail
@@ -165,6 +170,12 @@ class _Watch:
         self.version = ""
         self.outcome = ""
         self.steps = [Step("verify"), Step("start"), Step("observe")]
+
+    def refused(self, unfit: Finding) -> TargetFailed:
+        """Nothing is started: the image cannot run."""
+        self.outcome, self.steps[0].detail = unfit.rule, unfit.line()
+        message, hint = CAUSES[unfit.rule]
+        return TargetFailed(f"{unfit.rule}: {message} ({unfit.where}: {unfit.message})", hint=hint)
 
     async def run(self, transcript: Transcript) -> None:
         """Raises TargetFailed, with `outcome` naming the kind of failure."""

@@ -194,7 +194,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "jailhouse cell load must come before start",
     ),
     "image-elf": (
-        "the cell is silent: its image is an ELF file, which the tool copies as it is",
+        "the image is an ELF file: the tool copies it as it is, and the cell runs its header",
         "make a flat binary: objcopy -O binary",
     ),
     "image-blank": (

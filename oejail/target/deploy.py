@@ -30,7 +30,7 @@ from oejail.log import logger
 from oejail.platforms import load, names
 from oejail.target import preflight
 from oejail.target.preflight import Board
-from oejail.target.preflight_rules import finding
+from oejail.target.preflight_rules import finding, split, waived
 from oejail.target.ssh import Answer, Remote
 
 PREFLIGHT = Path(__file__).with_name("preflight.sh")
@@ -125,12 +125,14 @@ def deploy(
     """Install the bundle on the board, or upgrade to it.
 
     `boot` is `enable` or `disable`: whether it is started at boot; `start` says that it is going
-    to be started now; `waive` maps ids of rules about cells and memory to reasons. With `dry_run`
-    the findings and what would be done are returned, errors too.
+    to be started now; `waive` maps ids of rules, about the board or the set, to reasons. With
+    `dry_run` the findings and what would be done are returned, errors too.
 
-    Raises FindingsError before anything is touched, WorkspaceBusy when another one is at work
-    there, TargetFailed for the rest; in each case the board has the old or the new version whole.
+    Raises UsageFault for a waiver of no rule, FindingsError before anything is touched,
+    WorkspaceBusy when another one is at work there, TargetFailed for the rest; in each case the
+    board has the old or the new version whole.
     """
+    split(waive or {})
     board = look(remote)
     head = bundle.head
     with _unpacked(bundle) as files:
@@ -247,11 +249,13 @@ def _findings(
     from dataclasses import replace
 
     platform = load(head.platform) if head.platform in names() else None
-    found = list(preflight.check(board, head, platform, name, start=start, enable=boot == "enable"))
+    of_board, of_set = split(waive)
+    looked = preflight.check(board, head, platform, name, start=start, enable=boot == "enable")
+    found = waived(looked, of_board)
     paths = {entry.path: path for entry, path in files.items()}
     collection = collection_of(replace(head, files=tuple(files)))
     machine = preflight.machine(board, name)
-    known = check_set(collection, paths.__getitem__, waive, machine)
+    known = check_set(collection, paths.__getitem__, of_set, machine)
     found += [f for f in known if f.rule in preflight.MACHINE_RULES]
     return sort(found)
 

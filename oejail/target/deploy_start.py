@@ -1,36 +1,42 @@
 # SPDX-License-Identifier: MIT
 """Starting what was deployed, over ssh, with the results that `boot` leaves.
 
-The board's UART is not seen from here. What is: each step's exit status and words, the kernel's
-log, `jailhouse cell list`, and the hypervisor's console where the root has a virtual one.
+The steps are those of `boot`, one connection runs them all by the board's own oejail-start, which
+is what starts them at each boot, and `outcome.judge` names the causes. The board's UART is not seen
+from here. What is: each step's exit status and words, the kernel's log, `jailhouse cell list`, and
+the hypervisor's console where the root has a virtual one. What a cell prints is in that one or on
+the UART: where it is not seen, the step `observe` is left out, and said to be.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oejail.artifacts.model import CollectedSet, SetInmate
+from oejail.checks.finding import Finding
 from oejail.errors import Interrupted, TargetFailed
 from oejail.log import logger
 from oejail.target import outcome, results
 from oejail.target.causes import CAUSES
 from oejail.target.console import Line
 from oejail.target.deploy import Verified
-from oejail.target.outcome import judge
+from oejail.target.outcome import Story, judge
 from oejail.target.results import FAILED, PASSED, Results, Step, Transcript
 from oejail.target.signs import Evidence
 from oejail.target.ssh import Remote
 from oejail.text import printable
 
 SCRIPT = Path(__file__).with_name("start.sh")
-WATCH = 3
+WATCH = 2
 """Seconds that the cells are left alone before they are looked at."""
 _PREFIX = "oejail:"
 _MAX_LINES = 5_000
+_LONGEST = 86_400  # seconds; each step has its own
+_LOG = 10  # seconds that a board has for its kernel's log, when a step did not answer
 _STEP = re.compile(r"oejail-start: (insmod|\S*jailhouse (?:cell )?(\w+)) ?")
 _STATUS = re.compile(r"oejail-start: status ([0-9]{1,3})")
 _STATES = {"running": 0, "shut down": 20, "failed": 21}
@@ -45,10 +51,13 @@ class Started:
     fault: TargetFailed | None
 
 
-def start(remote: Remote, bundle: Verified, *, timeout: int = 60) -> Started:
+def start(
+    remote: Remote, bundle: Verified, findings: Iterable[Finding] = (), *, timeout: int = 60
+) -> Started:
     """Start what is current on the board and see whether its cells run.
 
-    `timeout` in seconds, for each step. Leaves a run's directory, whatever comes of it.
+    `findings` are the preflight's: what was waived is recorded. `timeout` in seconds, for each
+    step. Leaves a run's directory, whatever comes of it.
     """
     began, clock = time.time(), time.monotonic()
     logger.info("%s: starting", remote.name)
@@ -68,6 +77,7 @@ def start(remote: Remote, bundle: Verified, *, timeout: int = 60) -> Started:
             "digest": bundle.digest,
             "sample": bundle.head.sample,
             "board": remote.name,
+            "waived": {finding.rule: finding.waived for finding in findings if finding.waived},
         },
         booted=[
             {"path": e.path, "sha256": e.sha256, "size": e.size}
@@ -88,7 +98,10 @@ def start(remote: Remote, bundle: Verified, *, timeout: int = 60) -> Started:
                 heard.take(line)
                 transcript.add([Line(time.monotonic() - clock, printable(line))])
 
-            lost = _run(remote, take, timeout * (len(steps) + 1))
+            lost = _run(remote, take, [str(WATCH)], lambda: heard.hurry(timeout))
+            if lost is not None and heard.open:
+                began = time.monotonic()
+                _run(remote, take, ["log", heard.before], lambda: _hurry(began, _LOG))
         fault = heard.judge(chosen, lost)
         report.outcome = PASSED if fault is None else heard.cause
         report.cause = heard.summary(chosen) if fault is None else fault.message
@@ -104,20 +117,31 @@ def start(remote: Remote, bundle: Verified, *, timeout: int = 60) -> Started:
     return Started(directory, report, fault)
 
 
-def _run(remote: Remote, take: Callable[[str], None], timeout: float) -> TargetFailed | None:
+def _run(
+    remote: Remote,
+    take: Callable[[str], None],
+    arguments: Sequence[str],
+    tick: Callable[[], None],
+) -> TargetFailed | None:
     """Run the script; what went wrong with the connection."""
     try:
         remote.run(
             SCRIPT.read_text(),
-            [str(WATCH)],
+            arguments,
             name="oejail-session",
             doing="while starting",
-            timeout=timeout,
+            timeout=_LONGEST,
             reader=take,
+            tick=tick,
         )
     except TargetFailed as error:
         return error
     return None
+
+
+def _hurry(since: float, timeout: float) -> None:
+    if time.monotonic() - since > timeout:
+        raise TargetFailed(f"no answer within {timeout:g} s")
 
 
 def _names(chosen: CollectedSet) -> list[str]:
@@ -125,7 +149,9 @@ def _names(chosen: CollectedSet) -> list[str]:
     for inmate in chosen.inmates:
         kinds = (outcome.CREATE, outcome.LOAD, outcome.START)
         names += [f"{kind} {inmate.name}" for kind in kinds]
-    return [*names, *(f"{outcome.RUNNING} {inmate.name}" for inmate in chosen.inmates)]
+    for inmate in chosen.inmates:
+        names += [f"{kind} {inmate.name}" for kind in (outcome.OBSERVE, outcome.RUNNING)]
+    return names
 
 
 class _Heard:
@@ -135,6 +161,8 @@ class _Heard:
         self.steps = steps
         self.count = 0
         self.cause = ""
+        self.before = "0"
+        """Lines that the kernel's log had."""
         self._at = -1
         self._began = clock
         self._status: int | None = None
@@ -142,7 +170,16 @@ class _Heard:
         self._list: list[str] = []
         self._console: list[str] = []
         self._evidence = Evidence()
-        self._cells: dict[str, Evidence] = {}
+        self._story = Story()
+
+    @property
+    def open(self) -> bool:
+        """A step began and has not ended."""
+        return self._at >= 0 and self._status is None
+
+    def hurry(self, timeout: float) -> None:
+        """Raise TargetFailed when the step that runs has had its time."""
+        _hurry(self._began, timeout)
 
     def take(self, line: str) -> None:
         """A line of the board's."""
@@ -152,6 +189,10 @@ class _Heard:
         what, _, text = line.removeprefix(_PREFIX).partition(" ")
         if what == "end":
             self._whole = True
+        elif what == "before" and text.isascii() and text.isdigit():
+            self.before = text[:9]
+        elif what == "boot":
+            self._story.hear(text.encode())
         elif what == "list":
             self._list.append(text)
         elif what in ("out", "log", "console"):
@@ -165,6 +206,7 @@ class _Heard:
             self._status = int(status[1])
             if self._at >= 0:
                 self._close(PASSED if self._status == 0 else FAILED)
+            self._began = time.monotonic()
         elif begun := _STEP.match(text):
             kind = outcome.MODULE if begun[1] == "insmod" else begun[2]
             for number in range(self._at + 1, len(self.steps)):
@@ -191,12 +233,20 @@ class _Heard:
             self.cause = "no-answer"
             return lost or TargetFailed("no-answer: the board's answer is not whole")
         for inmate in chosen.inmates:
-            number = next(
-                n for n, step in enumerate(self.steps) if step.name == f"running {inmate.name}"
-            )
+            step = self.steps[self._number(f"{outcome.OBSERVE} {inmate.name}")]
+            if self._seen(inmate):
+                step.outcome, step.detail = PASSED, f"{inmate.expect!r} came"
+            else:
+                step.detail = "what it prints is on the board's UART, not seen over ssh"
+        # A fault in the hypervisor's console is that of a cell which does not run.
+        for inmate in sorted(chosen.inmates, key=lambda inmate: self._state(inmate) == 0):
+            number = self._number(f"{outcome.RUNNING} {inmate.name}")
             if fault := self._fault(number, self._state(inmate), lost):
                 return fault
         return None
+
+    def _number(self, name: str) -> int:
+        return next(n for n, step in enumerate(self.steps) if step.name == name)
 
     def _state(self, inmate: SetInmate) -> int:
         """What `cell list` says of the cell, as a status of `outcome.STATES`."""
@@ -213,11 +263,11 @@ class _Heard:
     ) -> TargetFailed | None:
         step = self.steps[max(number, 0)]
         kind = step.name.split()[0]
-        verdict = judge(kind, status, self._evidence.seen)
+        facts = {"el1"} if self._story.el1 else set()
+        verdict = judge(kind, status, self._evidence.seen, facts)
+        step.outcome = verdict.outcome
         if verdict.outcome == PASSED:
-            step.outcome = PASSED
             return None
-        step.outcome = FAILED
         self.cause = verdict.cause
         message, hint = CAUSES[verdict.cause]
         said = f" ({verdict.said})" if verdict.said else ""
@@ -228,16 +278,20 @@ class _Heard:
             f"{verdict.cause}: {step.name}: {message}{said}", hint=hint, details=details
         )
 
-    def _seen(self, inmate: SetInmate) -> bool:
-        return bool(inmate.expect) and any(str(inmate.expect) in line for line in self._console)
+    def _seen(self, inmate: SetInmate) -> int:
+        if not inmate.expect:
+            return 0
+        return sum(line.count(inmate.expect) for line in self._console)
 
     def expectations(self, chosen: CollectedSet) -> list[dict[str, object]]:
-        """For results.json: each inmate's text, and whether it was seen; None: cannot be told."""
+        """For results.json, as `boot` has it; what was not seen is unverified."""
         return [
             {
                 "inmate": inmate.name,
                 "text": inmate.expect,
-                "seen": True if self._seen(inmate) else None,
+                "times": 1,
+                "seen": self._seen(inmate),
+                "verified": self._seen(inmate) > 0,
             }
             for inmate in chosen.inmates
         ]

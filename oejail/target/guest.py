@@ -21,8 +21,8 @@ from oejail.checks.qemu import parse, plan
 from oejail.errors import FindingsError, UsageFault
 from oejail.files import naming, sha256_file
 from oejail.platforms import load, names
-from oejail.target import cpio, qemu
-from oejail.target.source import Source, refuse
+from oejail.target import bootable, cpio, qemu
+from oejail.target.source import Source, others, refuse
 
 CONSOLE = "console=ttyAMA0"
 _PLACES = {"kernel": "boot/kernel", "initrd": "boot/initrd"}
@@ -87,6 +87,8 @@ def prepare(
     }
     source.take(payload | ours)
     files = {"kernel": kernel or directory / "kernel", "initrd": directory / "initrd"}
+    bootable.require_kernel(files["kernel"], _named(source, "kernel", kernel))
+    bootable.require_initrd(initrd or files["initrd"], _named(source, "initrd", initrd))
     if initrd is not None:
         _copy(initrd, files["initrd"])
     base = sha256_file(files["initrd"]), files["initrd"].stat().st_size
@@ -114,6 +116,11 @@ def prepare(
         facts={name: _facts(path) for name, path in images.items()},
         scratch=(directory / "kernel", files["initrd"], directory / "payload"),
     )
+
+
+def _named(source: Source, role: str, given: Path | None) -> str:
+    """Kernel or initrd, in a message."""
+    return f"{source.path}: {_PLACES[role]}" if given is None else f"--{role} {given}"
 
 
 def _members(payload: dict[FileEntry, Path]) -> list[cpio.Member]:
@@ -192,7 +199,7 @@ def _check(
         source.waived,
         machine,
     )
-    refuse(source.path, found)
+    refuse(source.path, others(found))
 
 
 def _facts(image: Path) -> frozenset[str]:

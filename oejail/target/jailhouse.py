@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oejail.checks.finding import Finding
 from oejail.errors import TargetFailed, UsageFault
 from oejail.files import remove_tree
 from oejail.log import logger
@@ -54,6 +55,7 @@ def boot(path: Path, wishes: Wishes, show: Show = lambda _: None) -> Boot:
         hand.require_terminal()
     given = source.verified(path)
     inmates = _chosen(given, wishes)
+    unfit = given.unfit_of([inmate.of_set.image for inmate in inmates])
     if given.sample or not guest.can_boot(given, wishes.kernel, wishes.initrd):
         # Refused before anything is left behind.
         guest.prepare(given, Path(), kernel=wishes.kernel, initrd=wishes.initrd)
@@ -75,7 +77,8 @@ def boot(path: Path, wishes: Wishes, show: Show = lambda _: None) -> Boot:
     logger.debug("boot: %s", shlex.join(machine.argv))
     logger.info("/oejail in the guest is the bundle's payload, whatever the guest has there")
     watch = _Session(machine, given, inmates, wishes, show)
-    watch.run.steps[0] = Step("verify", PASSED, time.monotonic() - clock)
+    watch.run.steps[0] = Step("verify", PASSED if unfit is None else FAILED)
+    watch.run.steps[0].seconds = time.monotonic() - clock
     report = Results(
         outcome="error",
         cause="",
@@ -93,6 +96,8 @@ def boot(path: Path, wishes: Wishes, show: Show = lambda _: None) -> Boot:
     with results.recorded(report, directory, clock):
         try:
             with Transcript(directory / results.TRANSCRIPT) as transcript:
+                if unfit is not None:
+                    raise watch.refused(unfit)
                 asyncio.run(watch.go(transcript))
             report.outcome, report.cause = PASSED, watch.summary()
         except TargetFailed as error:
@@ -182,6 +187,12 @@ class _Session:
                 return
         assert self.run.failed is not None
         raise self._fault(*self.run.failed)
+
+    def refused(self, unfit: Finding) -> TargetFailed:
+        """Nothing is started: the image cannot run."""
+        self.run.steps[0].detail = unfit.line()
+        said = f"{unfit.where}: {unfit.message}"
+        return self._fault(self.run.steps[0], Verdict(FAILED, unfit.rule, said))
 
     def _fault(self, step: Step, verdict: Verdict) -> TargetFailed:
         self.outcome = verdict.cause

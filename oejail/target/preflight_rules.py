@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
 from oejail.checks.finding import ERROR, WARNING, Finding
-from oejail.checks.table import Rule
+from oejail.checks.table import RULES as SET_RULES
+from oejail.checks.table import Rule, waivers
 
 
 def _row(
@@ -135,3 +139,20 @@ RULES: dict[str, Rule] = dict(
 def finding(rule: str, where: str, message: str, severity: str | None = None) -> Finding:
     """A finding of one of these rules; `severity` where it is another than the rule's."""
     return Finding(rule, severity or RULES[rule].severity, message, where)
+
+
+def split(waive: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Waivers of rules about the board, and of those about the set.
+
+    UsageFault for a rule that does not exist, or without a reason; a sample stays one.
+    """
+    waivers(
+        waive, {name: row for name, row in (SET_RULES | RULES).items() if name != "deploy-sample"}
+    )
+    board = {name: reason for name, reason in waive.items() if name in RULES}
+    return board, {name: reason for name, reason in waive.items() if name not in RULES}
+
+
+def waived(findings: Iterable[Finding], reasons: Mapping[str, str]) -> list[Finding]:
+    """The findings, marked where there is a reason to accept them."""
+    return [replace(found, waived=reasons.get(found.rule, "")) for found in findings]

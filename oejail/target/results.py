@@ -205,7 +205,7 @@ def junit(results: Results) -> bytes:
             failure.text = harmless("\n".join(part for part in (step.detail, results.hint) if part))
             case.result = [failure]
         elif step.outcome == NOT_RUN:
-            case.result = [Skipped("never reached")]
+            case.result = [Skipped(harmless(step.detail) or "never reached")]
         elif step.detail:
             case.system_out = harmless(step.detail)
         suite.add_testcase(case)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,16 @@ from oejail.checks.finding import Finding, any_fails
 from oejail.errors import FindingsError
 from oejail.files import naming, relative_inside, sha256_file
 
+UNFIT = ("image-elf",)
+"""Rules about an inmate's image, of which a finding is how its boot ends: causes of that name.
+
+Whoever boots asks whether the RTOS runs, and this is an answer: it does not."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """`digest` is the bundle's, empty for a directory; `waived` are rules, each with a reason."""
+    """`digest` is the bundle's, empty for a directory; `waived` are rules, each with a reason;
+    `unfit` are findings of UNFIT."""
 
     path: Path
     name: str
@@ -31,6 +37,13 @@ class Source:
     set: CollectedSet
     files: tuple[FileEntry, ...]
     waived: Mapping[str, str]
+    unfit: tuple[Finding, ...] = ()
+
+    def unfit_of(self, images: Iterable[str]) -> Finding | None:
+        """What is wrong with one of these images; FindingsError where it is with another's."""
+        paths = {f"payload/{image}" for image in images}
+        refuse(self.path, [finding for finding in self.unfit if finding.where not in paths])
+        return next(iter(self.unfit), None)
 
     def find(self, path: str) -> FileEntry | None:
         """The file at `path` (`payload/…`, `boot/…`)."""
@@ -99,18 +112,21 @@ def verified(path: Path) -> Source:
     """
     if path.is_dir():
         index = read_index(path)
-        refuse(path, check_out(path))
+        findings = check_out(path)
+        refuse(path, others(findings))
         entries = tuple(
             FileEntry(a.path, a.kind, a.sha256, a.size, f"{a.mode:04o}") for a in index.artifacts
         )
         name = path.resolve().name
         return Source(
-            path, name, "", "", index.sample, index.platform, index.set, entries, waived={}
+            *(path, name, "", "", index.sample, index.platform, index.set, entries),
+            waived={},
+            unfit=unfit(findings),
         )
     found = examine(path)
     if found.manifest is None:
         refuse(path, list(found.findings), fails=lambda _: True)
-    refuse(path, list(found.findings))
+    refuse(path, others(found.findings))
     head = found.manifest
     assert head is not None
     return Source(
@@ -123,7 +139,18 @@ def verified(path: Path) -> Source:
         head.set,
         head.files,
         waived={f.rule: f.waived for f in head.findings if f.waived},
+        unfit=unfit(found.findings),
     )
+
+
+def unfit(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those that are how a boot ends."""
+    return tuple(f for f in findings if f.fails and f.rule in UNFIT)
+
+
+def others(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that are not."""
+    return [f for f in findings if not (f.fails and f.rule in UNFIT)]
 
 
 def refuse(

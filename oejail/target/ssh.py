@@ -119,11 +119,12 @@ class Remote:
         timeout: float,
         data: Path | None = None,
         reader: Callable[[str], None] | None = None,
+        tick: Callable[[], None] | None = None,
     ) -> Answer:
         """Run `script` there, with plain words as `arguments` and `data` on standard input.
 
         `name` is its `$0`, `doing` what it is for, in an error; `timeout` in seconds; `reader` gets
-        each line of its output as it comes.
+        each line of its output as it comes; `tick` is called some ten times a second.
 
         Raises TargetFailed when the board cannot be reached, or is lost before it answered.
         """
@@ -145,6 +146,7 @@ class Remote:
                 linger=1.0,
                 check=False,
                 reader=_only_output(reader),
+                tick=tick,
             )
         said = tuple(printable(line, 500) for line in done.stderr[-40:])
         if done.timed_out or done.returncode in (_LOST, CUT) or done.returncode < 0:

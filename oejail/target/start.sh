@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Starts what is current on a board and looks whether it runs, for `oejail deploy --start`. POSIX sh
 # and BusyBox. Lines begin with `oejail:` and a name (deploy_start.py); the last is `oejail:end`.
-# Its argument is how many seconds the cells are left alone before they are looked at.
+# Its argument is how many seconds the cells are left alone before they are looked at; or `log` and
+# a number: what the kernel has said after so many lines, for a start that never came to an end.
 set -u
 
 here=/opt/oejail/current
@@ -19,16 +20,31 @@ lines() {
     done
 }
 
+# The kernel's log is a ring: when it has turned round, all of it is shown.
+log() {
+    after=$(dmesg 2>/dev/null | wc -l)
+    [ "$after" -ge "$1" ] || set -- 0
+    dmesg 2>/dev/null | tail -n +$(($1 + 1)) | tail -n 1000 | lines log
+}
+
+if [ "$1" = log ]; then
+    log "$2"
+    exit
+fi
 before=$(dmesg 2>/dev/null | wc -l)
-{
-    "$here/oejail-start" </dev/null 2>&1
-    printf 'oejail-start: status %s\n' "$?"
-} | lines out
-sleep "$1"
+say "before $before"
+dmesg 2>/dev/null | grep 'CPU(s) started at EL' | head -n 1 | lines boot
+exec 4>&1
+status=$({
+    {
+        "$here/oejail-start" </dev/null 2>&1
+        status=$?
+        printf 'oejail-start: status %s\n' "$status"
+        echo "$status" >&3
+    } | lines out >&4
+} 3>&1)
+[ "$status" != 0 ] || sleep "$1"
 "$here/bin/jailhouse" cell list </dev/null 2>&1 | head -n 200 | lines list
 "$here/bin/jailhouse" console </dev/null 2>/dev/null | head -n 2000 | lines console
-# The kernel's log is a ring: when it has turned round, all of it is shown.
-after=$(dmesg 2>/dev/null | wc -l)
-[ "$after" -ge "$before" ] || before=0
-dmesg 2>/dev/null | tail -n +$((before + 1)) | tail -n 1000 | lines log
+log "$before"
 say end

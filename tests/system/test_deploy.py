@@ -32,9 +32,23 @@ case "$scenario/$*" in
     echo 'JAILHOUSE_ENABLE: Invalid argument' >&2
     exit 1 ;;
 "hang/enable "*) kill -9 $(cat /session) ;;
+"el1/enable "*) exec sleep 60 ;;
+"vhe/enable "*)
+    echo 'Unhandled 64-bit el1h sync exception on CPU2, ESR 0x5a000000 -- HVC (AArch64)' >>/log
+    exec sleep 60 ;;
+"no unit/cell create "*)
+    echo 'JAILHOUSE_CELL_CREATE: Device or resource busy' >&2
+    exit 1 ;;
+"too large/cell load "*)
+    echo 'JAILHOUSE_CELL_LOAD: Invalid argument' >&2
+    exit 1 ;;
+"fault/console")
+    echo 'Unhandled data read at 0x60000000(4)'
+    echo 'Parking CPU 1 (Cell: "freertos")' ;;
 *"/cell list")
     echo 'ID      Name                    State             Assigned CPUs           Failed CPUs'
-    state=running; [ "$scenario" != failed ] || state=failed
+    state=running
+    case $scenario in failed | fault) state=failed ; ;; esac
     [ "$scenario" = lied ] || printf '%-8s%-24s%-18s%s\\n' 1 freertos "$state" 1 ;;
 "speaks/console") echo 'This is freertos from the openeuler community!' ;;
 */console) exit 1 ;;
@@ -302,10 +316,11 @@ def test_start(board: Board, made: list[Made]) -> None:
     said = deploy(board, made[0].path, "--unsigned", "--start", "--json")
     run = json.loads(said.out)["run"]
     assert run["outcome"] == "passed"
-    assert [step["outcome"] for step in run["steps"]] == ["passed"] * 6
-    assert [step["name"] for step in run["steps"]][:3] == ["module", "enable", "create freertos"]
+    assert [step["outcome"] for step in run["steps"]] == ["passed"] * 7
+    kinds = " ".join(step["name"].split()[0] for step in run["steps"])
+    assert kinds == "module enable create load start observe running"
     [inmate] = run["expect"]["inmates"]
-    assert (inmate["inmate"], inmate["seen"]) == ("freertos", True)
+    assert (inmate["inmate"], inmate["seen"], inmate["verified"]) == ("freertos", 1, True)
     directory = Path(run["directory"])
     names = {path.name for path in (board.top / directory).iterdir()}
     assert names == {"transcript.txt", "results.json", "junit.xml"}
@@ -321,6 +336,9 @@ def test_start(board: Board, made: list[Made]) -> None:
     ("scenario", "cause", "step"),
     [
         ("no memory", "memory-not-reserved", "enable"),
+        ("no unit", "cell-busy", "create freertos"),
+        ("too large", "image-does-not-fit", "load freertos"),
+        ("fault", "cell-fault", "running freertos"),
         ("failed", "cell-failed", "running freertos"),
         ("lied", "cell-absent", "running freertos"),
     ],
@@ -346,6 +364,49 @@ def test_the_board_dies_at_enable(board: Board, made: list[Made]) -> None:
     wrapper.write_text(text)
     said = deploy(board, made[0].path, "--unsigned", "--start", status=5)
     assert "enable-hangs: enable: " in error(said)
+    [directory] = (board.top / "oejail-runs").iterdir()
+    report = json.loads((directory / "results.json").read_text())
+    assert [s["outcome"] for s in report["steps"]][:3] == ["passed", "no answer", "not run"]
+
+
+@pytest.mark.parametrize(("scenario", "cause"), [("vhe", "cpu-vhe"), ("el1", "el1")])
+def test_a_step_that_does_not_answer(
+    board: Board, made: list[Made], scenario: str, cause: str
+) -> None:
+    """The board lives on: its kernel's log is asked for once more, and tells why."""
+    level = 1 if scenario == "el1" else 2
+    board.says("log", f"Booting Linux\nCPU: All CPU(s) started at EL{level}\n")
+    board.says("scenario", scenario)
+    said = deploy(board, made[0].path, "--unsigned", "--start", "--timeout", "1", status=5)
+    assert f"{cause}: enable: " in error(said)
+
+
+def test_a_finding_that_is_waived(board: Board, made: list[Made]) -> None:
+    board.says("release", "6.6.0\n")
+    arguments = (made[0].path, "--unsigned", "--start")
+    assert "deploy-kernel" in error(deploy(board, *arguments, status=3))
+    waive = ("--waive", "deploy-kernel=the module is forced")
+    said = deploy(board, *arguments, *waive, "--json")
+    report = json.loads(said.out)
+    found = {f["rule"]: f.get("waived") for f in report["findings"]}
+    assert found["deploy-kernel"] == "the module is forced"
+    run = report["run"]
+    assert run["outcome"] == "passed"
+    assert run["bundle"]["waived"] == {"deploy-kernel": "the module is forced"}
+    # What a cell prints on the board's UART is not seen, and no step that passed.
+    observe, running = run["steps"][-2:]
+    assert (observe["outcome"], running["outcome"]) == ("not run", "passed")
+    assert "not seen over ssh" in observe["detail"] and "not seen over ssh" in run["cause"]
+    [inmate] = run["expect"]["inmates"]
+    assert (inmate["seen"], inmate["verified"]) == (0, False)
+    for text, words in (
+        ("deploy-kernl=x", "no rule 'deploy-kernl'; nearest: deploy-kernel"),
+        ("deploy-sample=x", "no rule 'deploy-sample'"),
+        ("deploy-kernel= ", "no reason given"),
+        ("deploy-kernel", "write --waive A=B"),
+    ):
+        assert words in deploy(board, *arguments, "--waive", text, status=2).err
+    assert "for a deployment only" in deploy(board, "--rollback", *waive, status=2).err
 
 
 # The connection
