@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """From the first byte of a booting guest to a shell that answers: what to type when.
 
-BusyBox's shell or `Please press Enter`, or a login prompt of getty's (systemd or BusyBox), which
-the kernel's messages may tear. No I/O: bytes and times in, bytes to type out.
+BusyBox's shell or `Please press Enter`, or a login prompt of getty's (systemd or BusyBox), behind
+which lines of the kernel's and systemd's may stand. An account whose password has to be set at the
+first login gets the one that was given. No I/O: bytes and times in, bytes to type out.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ QUIET = 0.3  # seconds of silence after which a prompt is one
 _NUDGE = 4.0  # seconds of silence after which Enter is pressed, in case a prompt was torn
 _TAIL = 2048  # bytes
 _MAX_LOGINS = 3
+_MAX_PASSWORDS = 6  # to log in, and twice to set a new one, once more each
 
-_ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]")
+_ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_WAITING = rb"(?=\s*(?:\Z|\[|St(?:art|opp)ing ))"
 _SHELL = re.compile(rb"[#$>] ?\Z")
-_LOGIN = re.compile(rb"(?<!last )(?<!failed )\blogin: ", re.IGNORECASE)
+_LOGIN = re.compile(rb"(?<!last )(?<!failed )\blogin: " + _WAITING, re.IGNORECASE)
 _PASSWORD = re.compile(
-    rb"(assword: ?|Control-D to continue\): ?|for maintenance.{0,80}: ?)\Z", re.I
+    rb"(assword: ?|Control-D to continue\): ?|for maintenance.{0,80}: ?)" + _WAITING, re.I
 )
 _ENTER = re.compile(rb"press Enter to activate", re.IGNORECASE)
 _REFUSED = re.compile(rb"Login incorrect|Login timed out|Authentication failure", re.IGNORECASE)
@@ -38,6 +41,7 @@ class Arrival:
         self._last = 0.0
         self._typed = 0.0
         self._logins = 0
+        self._passwords = 0
 
     @property
     def ready(self) -> bool:
@@ -68,6 +72,10 @@ class Arrival:
         if _PASSWORD.search(said):
             if self._password is None or not self._logins:
                 self.facts.add("password")
+                return b""
+            self._passwords += 1
+            if self._passwords > _MAX_PASSWORDS:
+                self.facts.add("login-refused")
                 return b""
             return self._type(self._password + b"\n", now)
         if _LOGIN.search(said) and self._logins < _MAX_LOGINS:

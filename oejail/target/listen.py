@@ -16,7 +16,7 @@ from oejail.target.signs import CURSOR
 
 _STARTED = re.compile(rb'S?tarted cell "[^"\n]*"[\r\n]*\n')
 _MAX_BEFORE = 65536  # bytes before the cell is known to run
-_STRAY = rb"(?:\x1b\[[0-9;?]*[a-zA-Z]|[\r\n])*"  # what a line editor has in the midst of an echo
+_STRAY = rb"(?:\x1b\[[0-9;?]*[a-zA-Z]|[ \r\n])*"  # what a line editor has in the midst of an echo
 _ECHO_ENDS = re.compile(_STRAY.join(re.escape(chr(c).encode()) for c in LINE_END[:-1]) + rb"\r*\n")
 _MAX_WOVEN = 2048  # bytes in which the hypervisor's word may be strewn
 
@@ -25,10 +25,11 @@ _KERNEL_BEGINS = re.compile(rb"\[[ \d.]{0,16}(\]( [^\n]*)?)?\Z")
 _MAX_KERNEL = 1024  # bytes of a line of the kernel's
 
 _OTHERS = re.compile(
-    rb"\s*$|S?\[ *\d+\.\d+\]|.{0,40}[#$] ?$|.*tarted cell \"|Cell \"|Cell state before|"
+    rb"\s*$|S?\[ *\d+\.\d+\]|\[(?:\x1b|  OK  |[A-Z* ]{6}\])|\s*St(?:art|opp)ing |"
+    rb".{0,40}[#$] ?$|.*tarted cell \"|Cell \"|Cell state before|"
     rb"Page pool usage|Unhandled data |FATAL: |Parking CPU| pc: | sp: |\x1b|rc=\d+\s*$|/\s*$"
 )
-"""Lines that are Linux's, the shell's or the hypervisor's."""
+"""Lines that are Linux's, systemd's, the shell's or the hypervisor's."""
 
 
 class Listener:
@@ -72,8 +73,8 @@ class Listener:
                 self._held = data[-_MAX_BEFORE:]
                 return
             self.begun = True
-            echo = _ECHO_ENDS.search(data, 0, found.start())
-            before = b"" if echo is None else data[echo.end() : found.start()]
+            echo = _echo_end(data[: found.start()])
+            before = b"" if echo is None else data[echo : found.start()]
             data = before + data[found.end() :]
         self._take(data)
 
@@ -82,9 +83,9 @@ class Listener:
         if not self.begun:
             self.begun = True
             data, self._held = self._held, b""
-            echo = _ECHO_ENDS.search(data)
+            echo = _echo_end(data)
             self._woven.left = _MAX_WOVEN
-            self._take(data.partition(b"\n")[2] if echo is None else data[echo.end() :])
+            self._take(data.partition(b"\n")[2] if echo is None else data[echo:])
 
     def _take(self, data: bytes) -> None:
         for keep in range(min(len(CURSOR) - 1, len(data)), 0, -1):
@@ -106,6 +107,11 @@ class Listener:
         end = begun.start() if begun else len(data)
         self._kernel = data[end:]
         return data[:end]
+
+
+def _echo_end(data: bytes) -> int | None:
+    """Where the echo ends; bash shows twice what was typed before its prompt was there."""
+    return max((match.end() for match in _ECHO_ENDS.finditer(data)), default=None)
 
 
 class _Woven:

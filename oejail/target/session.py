@@ -147,7 +147,8 @@ class Run:
         verdict = await self.driver.observe(listener, facts)
         step.seconds = time.monotonic() - began
         if verdict.outcome == PASSED:
-            step.detail = _seen(listener)
+            others = any(name != inmate.name for name in self.listeners)
+            step.detail = _seen(listener, others)
         return self._judged(step, verdict)
 
     def _state_of(self, name: str) -> str:
@@ -193,8 +194,10 @@ class Run:
         return self.steps[-1]
 
 
-def _seen(listener: Listener) -> str:
+def _seen(listener: Listener, others: bool) -> str:
     wanted, seen = listener.said.wanted, listener.seen
+    if not wanted and others:
+        return "some output, by this cell or another: the set expects no text of it; unverified"
     if not wanted:
         return "some output; the set expects no text of it, so what it means is unverified"
     return f"{wanted.decode()!r} came {'once' if seen == 1 else f'{seen} times'}"

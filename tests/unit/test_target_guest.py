@@ -104,6 +104,44 @@ def test_a_login_that_the_kernel_tears() -> None:
     assert guest.says(b"root\r\nLast login: never\r\nroot@openeuler:~# ") == GREETING
 
 
+MOTD = (
+    b"Linux oe 6.1.0-arm64 #1 SMP aarch64\r\n\r\n\x1b[1;32m  * news\x1b[0m # no prompt: $ \r\n"
+    b"login: is a word of this text\r\nLast login: Tue Nov 24 20:17:01 on ttyAMA0\r\n"
+)
+BASH = (
+    b"\x1b]7;file:///root\x07\x1b[?2004h\x1b]0;root@oe: ~\x07\x1b[01;32mroot@oe\x1b[00m:"
+    b"\x1b[01;34m~\x1b[00m# \x1b]133;B\x1b\\"
+)
+STATUS = (
+    b"[\x1b[0;32m  OK  \x1b[0m] Reached target \x1b[0;1;39mmulti-user.target\x1b[0m.\r\n"
+    b"         Starting \x1b[0;1;39msystemd-update-ut\xe2\x80\xa6 Change in UTMP...\r\n"
+)
+
+
+def test_systemd_goes_on_behind_the_login_and_the_password_prompt() -> None:
+    guest = Typist("sesame")
+    assert guest.says(STATUS + b"\r\nopenEuler 24.03 oe ttyAMA0\r\n\r\noe login: " + STATUS) == (
+        b"root\n"
+    )
+    assert guest.says(b"root\r\nPassword: " + STATUS) == b"sesame\n"
+    assert guest.says(b"\r\n" + MOTD) == b""  # no login in that, and no shell
+    assert guest.says(BASH) == GREETING
+    assert guest.arrival.facts == set()
+
+
+def test_a_password_that_has_to_be_set_at_the_first_login() -> None:
+    ask = b"root\r\nYou are required to change your password immediately.\r\nNew password: "
+    guest = Typist("sesame")
+    assert guest.says(b"oe login: ") == b"root\n"
+    assert guest.says(ask) == b"sesame\n"
+    assert guest.says(b"\r\nRetype new password: ") == b"sesame\n"
+    for _ in range(2):
+        assert guest.says(b"\r\nBAD PASSWORD: too simple\r\nNew password: ") == b"sesame\n"
+        assert guest.says(b"\r\nRetype new password: ") == b"sesame\n"
+    assert guest.says(b"\r\nNew password: ") == b""
+    assert guest.arrival.facts == {"login-refused"}
+
+
 def test_a_password() -> None:
     guest = Typist("sesame")
     assert guest.says(b"openEuler login: ") == b"root\n"

@@ -103,6 +103,21 @@ def test_any_output_means_output_of_the_cell() -> None:
     assert heard(STARTED + noise + b"tick\r\n", None).met
 
 
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_systemd_is_no_cell_and_bash_shows_a_line_twice(size: int) -> None:
+    """Typed before the prompt was there: the terminal shows it, and then the line editor."""
+    line = b"n=6&&s=511&&{ [ $n = 6 ]&&{ /oejail/bin/jailhouse cell start hello;};s=$?;};m\r\n"
+    bash = line + b"\x1b[?2004h" + line.replace(b"{ /oejail", b"{ / \roejail") + b"\x1b[?2004l\r"
+    status = (
+        b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mhello.service\x1b[0m.\r\n"
+        b"         Starting \x1b[0;1;39mhello\x1b[0m...\r\n[  OK  ] Reached target hello.\r\n"
+        b"[FAILED] Failed to start hello.\r\n[ ***  ] A start job is running\r\n"
+    )
+    assert not heard(bash + STARTED, "hello", size=size).met
+    assert heard(bash + STARTED + status, None, size=size).silent
+    assert not heard(bash + STARTED + status + b"well\r\n", None, size=size).silent
+
+
 def test_repeated() -> None:
     assert not heard(STARTED + b"hello\r\n", times=2).met
     assert heard(STARTED + b"hello\r\nhello\r\n", times=2).met
