@@ -39,6 +39,13 @@ def packed(out: Path, destination: Path) -> PackResult:
     return pack(out, destination, name="test", release="1")
 
 
+def foreign(directory: Path) -> Path:
+    """A bundle of a foreign build, made in `directory`."""
+    collected(directory)
+    path: Path = packed(directory / "out", directory / "b.tar.zst").path
+    return path
+
+
 def entries(bundle: Path) -> list[Entry]:
     """The members of a bundle, read by other tools than oejail."""
     tar = zstandard.ZstdDecompressor().decompress(bundle.read_bytes())

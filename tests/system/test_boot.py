@@ -237,6 +237,49 @@ def test_ended_from_outside(number: signal.Signals, made: Path, tmp_path: Path) 
         assert not (run / "initrd").exists()
 
 
+def test_two_at_once_in_one_project(made: Path, tmp_path: Path) -> None:
+    oejail(tmp_path, "init")
+    words = ("boot", str(made / "b.tar.zst"), *given(made))
+    both = [cli.start(tmp_path, *words) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    runs = {Path(text.splitlines()[-1].removeprefix("results: ")) for text in said}
+    assert runs == set((tmp_path / ".oejail/runs").iterdir()) and len(runs) == 2
+    for run in runs:
+        assert json.loads((run / "results.json").read_text())["outcome"] == "passed"
+        assert EXPECT in (run / "transcript.txt").read_text()
+
+
+@pytest.mark.parametrize("what", ["initrd", "transcript.txt"])
+def test_a_full_disk(what: str, made: Path, tmp_path: Path) -> None:
+    """One line, its status, and no machine left, when what a run writes does not fit."""
+    (tmp_path / "oejail-runs").mkdir()
+    size = 256 << 10
+    if what != "initrd":  # which leaves room for the beginning of a flood
+        payload = [p.stat().st_size for p in (made / "out/payload").rglob("*") if p.is_file()]
+        size += (made / "rootfs.cpio.gz").stat().st_size + 2 * sum(payload)
+    mount = f"mount -t tmpfs -o size={size} tmpfs oejail-runs"
+    then = 'code=0; "$@" || code=$?; cat oejail-runs/*/results.json; exit $code'
+    argv = ["unshare", "--mount", "--", "sh", "-c", f"{mount} && {{ {then}; }}", "sh"]
+    argv += [*cli.OEJAIL, "boot", str(made / "b.tar.zst"), *given(made)]
+    done = subprocess.run(
+        [*argv, "--append", "scenario=flood"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 6, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+    assert re.fullmatch(
+        rf"oejail: error: \S+/oejail-runs/\S+/{what}: No space left on device; free some space.*",
+        line,
+    )
+    cli.wait_until_gone(str(tmp_path), 5)
+    if what != "initrd":  # what only the run needed has made room for its results
+        report = json.loads(done.stdout[done.stdout.index("{\n") :])
+        assert report["outcome"] == "error" and "No space left" in report["cause"]
+
+
 def test_interactive(made: Path, tmp_path: Path) -> None:
     """On a terminal: the console is handed over, and Ctrl-] gives it back."""
     master, slave = pty.openpty()

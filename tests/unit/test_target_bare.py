@@ -26,10 +26,7 @@ EXPECT = "This is freertos from the openeuler community!"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a foreign build."""
-    directory = tmp_path_factory.mktemp("bundle")
-    bundles.collected(directory)
-    path: Path = bundles.packed(directory / "out", directory / "b.tar.zst").path
-    return path
+    return bundles.foreign(tmp_path_factory.mktemp("bundle"))
 
 
 def boot(directory: Path, bundle: Path, code: str, *arguments: str, status: int) -> Said:

@@ -51,10 +51,7 @@ ELF = elf_files.elf({".text": b"\x1f\x20\x03\xd5" * 64}, kind=2, entry=0x1000)
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a foreign build, with a kernel and a root file system."""
-    directory = tmp_path_factory.mktemp("bundle")
-    bundles.collected(directory)
-    path: Path = bundles.packed(directory / "out", directory / "b.tar.zst").path
-    return path
+    return bundles.foreign(tmp_path_factory.mktemp("bundle"))
 
 
 def stand_in(directory: Path, started: str) -> str:
