@@ -237,6 +237,9 @@ def take_down(ws: Workspace, say: Callable[[str], None]) -> PrerequisiteMissing 
             for one in found:
                 if one.running:
                     wrong = _wrong_user(client, ws, one)
+                if wrong is not None:
+                    _remove(client, one)  # the next is made as the daemon is by then
+                    continue
                 _clean_bashrc(client, ws)
                 _kill(client, one)
     except OejailError as error:
@@ -398,19 +401,29 @@ def _clean_bashrc(client: Any, ws: Workspace) -> None:
 
 
 def _wrong_user(client: Any, ws: Workspace, one: Container) -> PrerequisiteMissing | None:
-    """The error for a container whose user did not get the caller's id: oebuild's usermod fails
-    where the image has it for another user, and nobody looks."""
+    """The error for a container whose user did not get the caller's id (oebuild's usermod fails
+    where the image has it for another user, and nobody looks), or has it in another user namespace
+    than the caller's, where it is of no use."""
     import docker.errors
 
     wanted = ws.identity.uid if ws.identity.kind == "user" else os.geteuid()
+    words = ["sh", "-c", 'id -u; test -w "$1" && echo writes', "sh", ws.build_dir_as_built]
     try:
-        got = client.containers.get(one.id).exec_run(["id", "-u", USER]).output.strip()
-    except docker.errors.APIError:
+        got, *writes = client.containers.get(one.id).exec_run(words, user=USER).output.split()
+    except (docker.errors.APIError, ValueError):
         return None
-    if not got.isdigit() or int(got) == wanted:
-        return None
-    return PrerequisiteMissing(
-        f"image {printable(image.docker_param(ws).image)}: its user {USER} cannot have the id "
-        f"{wanted}, which is another's there; it is {int(got)}",
-        hint="build as a user with another id (as root: --build-user), or use --engine host",
-    )
+    if got.isdigit() and int(got) != wanted:
+        return PrerequisiteMissing(
+            f"image {printable(image.docker_param(ws).image)}: its user {USER} cannot have the id "
+            f"{wanted}, which is another's there; it is {int(got)}",
+            hint="build as a user with another id (as root: --build-user), or use --engine host",
+        )
+    if got.isdigit() and not writes:
+        return PrerequisiteMissing(
+            f"{ws.build_dir}: the container's user {USER} may not write there, although it has the "
+            f"id {wanted}: the daemon is rootless, or maps ids",
+            hint='for rootless Podman: userns = "keep-id" below [containers] in '
+            "~/.config/containers/containers.conf, and its service started anew; else use a daemon "
+            "that runs as root, or --engine host",
+        )
+    return None
