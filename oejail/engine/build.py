@@ -33,6 +33,7 @@ RECORD = "last-build.json"
 _MAX_RECORD = 4 << 20
 
 _ATTEMPTS = 2
+_STARTS = 3  # of a container whose daemon lost a word
 """Where BitBake ended without a word, it is asked again: what kept it may have gone."""
 
 _CUT_SHORT = re.compile(r"marshal data too short|\bpyshtables\b")
@@ -146,9 +147,16 @@ def run_bitbake(
     require_build_dir(ws)
     guarded = [guard.option(ws), *words]
     quoted = ["'" + word.replace("'", "'\"'\"'") + "'" for word in guarded]
+    if ws.engine == "container":
+        for _ in range(_STARTS):
+            with guard.heartbeat(ws) as heart:
+                asked = ["bitbake", *quoted]
+                result = container.run(ws, asked, reader=reader, tick=tick, heart=heart)
+            if not container.lost(result):
+                break
+            logger.info("build: the container daemon lost what oebuild wrote; once more")
+        return result
     with guard.heartbeat(ws) as heart:
-        if ws.engine == "container":
-            return container.run(ws, ["bitbake", *quoted], reader=reader, tick=tick, heart=heart)
         return oebuild.run(
             ws.build_dir,
             ["bitbake", *quoted],

@@ -9,6 +9,8 @@ if oejail_age=$(($(date +%s) - $(stat -c %Y -- "$oejail_dir/alive" 2>/dev/null |
     [ "$oejail_age" -lt 15 ] && : >>"$oejail_dir/output"; then
     exec >>"$oejail_dir/output" 2>&1
     bitbake() {
+        # oebuild reads .bashrc by an exec whose output Podman may lose, and writes back what is left.
+        [ -n "${TEMPLATECONF-}" ] || { echo "oejail: oebuild's lines are not in .bashrc"; return 127; }
         echo "oejail: bitbake starts"
         case ${1-} in
         --oejail-guard=*) # see build.bash

@@ -39,6 +39,7 @@ ALIVE = "alive"
 """In RUN_DIR, as long as a run lasts: one that was killed leaves it."""
 
 _ENDED = re.compile(r"oejail: bitbake ended with status (\d{1,3})")
+_LOST = "oejail: oebuild's lines are not in .bashrc"
 _KEEP = 10_000  # lines of output that a Result holds, as process.run has it
 _BEAT = 1.0  # seconds between two touches of the file that says that oejail lives
 
@@ -195,6 +196,11 @@ def run(
         raise wrong
     status = int(ended[-1][1]) if ended else result.returncode or 1
     return replace(result, returncode=status, stdout=tuple(kept), stderr=())
+
+
+def lost(result: Result) -> bool:
+    """Whether a run did not reach BitBake for want of what oebuild should have put into .bashrc."""
+    return not result.ok and _LOST in result.stdout
 
 
 def shell(ws: Workspace, rcfile: Path, env: Mapping[str, str]) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -164,6 +165,7 @@ def test_a_user_id_that_the_image_has_given_away(shared: Builder) -> None:
 
 def test_what_the_user_mounts_is_seen(shared: Builder) -> None:
     """Another docker_param means another container, which the next build makes."""
+    start(shared)
     (first,) = left(shared.directory)
     path = shared.build_dir / "compile.yaml"
     before = path.read_text()
@@ -174,6 +176,28 @@ def test_what_the_user_mounts_is_seen(shared: Builder) -> None:
     with client() as daemon:
         mounts = daemon.api.inspect_container(second)["HostConfig"]["Binds"]
     assert first != second and "/usr/share:/mnt/there:ro" in mounts
+    path.write_text(before)
+
+
+def test_a_daemon_that_loses_what_an_exec_said(shared: Builder) -> None:
+    """Podman does now and then; oebuild takes it for an empty .bashrc, and BitBake is not found."""
+    path = shared.build_dir / "compile.yaml"
+    before = path.read_text()
+    script = shared.directory / "cat"
+    script.write_text(
+        "#!/bin/bash\n"
+        "case $* in */.bashrc)\n"
+        "  echo asked >>/tmp/asked\n"
+        "  [ $(grep -c . /tmp/asked) != 2 ] || exit 0;;\n"
+        "esac\n"
+        'exec /bin/the-real-cat "$@"\n'
+    )
+    script.chmod(0o755)
+    mounts = f"  - {script}:/usr/bin/cat:ro\n  - {shutil.which('cat')}:/bin/the-real-cat:ro\n"
+    path.write_text(before.replace("  volumns:\n", f"  volumns:\n{mounts}"))
+    shared.oejail("generate")
+    said = shared.oejail("build", "jailhouse-freertos")
+    assert "the container daemon lost what oebuild wrote; once more" in said.err
     path.write_text(before)
 
 
