@@ -28,11 +28,14 @@ def command(
     """Build the targets with BitBake, and say what really happened.
 
     Progress goes to stderr: a bar on a terminal, plain lines elsewhere. A failure names the recipe
-    and task, shows the first real error, and says what it probably means and what to do next.
+    and task, shows the first real error, and says what it probably means and what to do next. Where
+    the targets of oejail.yaml are built and yet left something out that the project collects (from
+    shared state BitBake need not restore packages), that is packaged again.
     Ctrl-C stops BitBake and all that it started; the same command continues.
     """
     from oejail import engine as engines
     from oejail import log, origins, project
+    from oejail.artifacts import SetSpec
     from oejail.cli.output import emit, emit_json
     from oejail.workspace import layers, settle
     from oejail.workspace.workspace import open_workspace
@@ -45,6 +48,8 @@ def command(
         layers.ensure(workspace)
         origins.keep(here, settle.prepare(workspace))
         result = engines.attempt(workspace, tuple(targets or here.targets(not no_image)))
+        if result.ok and not targets:
+            engines.complete(workspace, SetSpec.from_project(here))
     if as_json:
         emit_json(engines.as_json(result))
     if not result.ok:

@@ -56,6 +56,8 @@ class Container:
     """Digest of the docker_param that it was made from."""
     build_dir: str
     """The build directory that it is for, on this machine."""
+    image_id: str = ""
+    """`sha256:…` of the image that it was made from, whatever has its name now."""
 
     def __str__(self) -> str:
         return f"{self.id} ({'running' if self.running else 'stopped'}) of {self.build_dir}"
@@ -115,15 +117,17 @@ def prepare(ws: Workspace) -> None:
     require_user(ws)
     param = completed(ws)
     with containers.connect(ws.identity) as client:
-        image.ensure(client, param.image)
+        found = image.ensure(client, param.image)
         wanted = _config(param)
         known = _named(ws.build_dir)
         # oebuild sets a container up in steps, and looks at no step's result: one that was left in
         # the middle may lack any of them for good.
         torn = os.path.lexists(ws.build_dir / RUN_DIR / ALIVE)
         for one in _labelled(client, ws.build_dir):
-            if torn or one.id != known or one.config != wanted:
-                why = "left by a run that was killed" if torn else "made for other settings"
+            moved = one.image_id not in ("", found.id)
+            if torn or moved or one.id != known or one.config != wanted:
+                why = "made from another image" if moved else "made for other settings"
+                why = "left by a run that was killed" if torn else why
                 logger.info("container %s was %s: removed", one.id, why)
                 _remove(client, one)
         if known and not any(one.id == known for one in _labelled(client, ws.build_dir)):
@@ -361,9 +365,15 @@ def _listed(client: Any, label: str) -> list[Container]:
             image=str(one.get("Image", "")),
             config=str((one.get("Labels") or {}).get(CONFIG_LABEL, "")),
             build_dir=str((one.get("Labels") or {}).get(BUILD_LABEL, "")),
+            image_id=_image_id(str(one.get("ImageID") or "")),
         )
         for one in client.api.containers(all=True, filters={"label": label})
     ]
+
+
+def _image_id(text: str) -> str:
+    """An image's id as Docker writes it; not every Podman has the prefix."""
+    return f"sha256:{text}" if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
 def _named(build_dir: Path) -> str:

@@ -92,17 +92,18 @@ def identify(client: Any, name: str) -> ImageIdentity | None:
     return ImageIdentity(name, str(image.id), (own or [""])[0], moves(name))
 
 
-def ensure(client: Any, name: str) -> ImageIdentity:
+def ensure(client: Any, name: str, tag: str | None = None) -> ImageIdentity:
     """See to it that the daemon has the image `name`: what is there is used, else it is pulled.
 
-    Raises PrerequisiteMissing when it is neither there nor to be had, or the daemon's disk is full.
+    `tag` is the name under which it is to be found, where `name` is a digest. Raises
+    PrerequisiteMissing when it is neither there nor to be had, or the daemon's disk is full.
     """
     found = identify(client, name)
     if found is not None:
         return found
     _require_room(client)
     logger.info("image %s: not there, pulled", name)
-    _pull(client, name)
+    _pull(client, name, tag)
     found = identify(client, name)
     if found is None:
         raise PrerequisiteMissing(
@@ -144,7 +145,7 @@ def _require_room(client: Any) -> None:
         logger.warning("%s; openEuler's image takes some %d", words, USUAL // GIB)
 
 
-def _pull(client: Any, name: str) -> None:
+def _pull(client: Any, name: str, as_tag: str | None) -> None:
     """Pull an image and show how far it is. Raises PrerequisiteMissing with the daemon's words."""
     import docker.errors
     import docker.utils
@@ -156,7 +157,7 @@ def _pull(client: Any, name: str) -> None:
             events = client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)
             for event in events:
                 if "error" in event:
-                    raise _no_image(name, str(event["error"]))
+                    raise _no_image(name, as_tag, str(event["error"]))
                 detail = event.get("progressDetail") or {}
                 if event.get("status") == "Downloading" and "total" in detail:
                     layers[str(event.get("id"))] = (int(detail["current"]), int(detail["total"]))
@@ -165,15 +166,18 @@ def _pull(client: Any, name: str) -> None:
                     layers[str(event.get("id"))] = (known[1], known[1])
                 shown.show(*map(sum, zip(*layers.values(), strict=True)) if layers else (0, 0))
         except docker.errors.APIError as error:
-            raise _no_image(name, str(error.explanation or error)) from None
+            raise _no_image(name, as_tag, str(error.explanation or error)) from None
 
 
-def _no_image(name: str, words: str) -> PrerequisiteMissing:
+def _no_image(name: str, tag: str | None, words: str) -> PrerequisiteMissing:
     said = redact(" ".join(words.split()))[:300]
+    # An archive that is saved by a digest has no name, and what has none cannot be built in.
+    save = f"docker save -o image.tar {tag or name}"
+    if tag is not None:
+        save = f"docker pull {name} && docker tag {name} {tag} && {save}"
     return PrerequisiteMissing(
         f"image {name}: not there, and not to be had: {said}",
-        hint=f"where there is no network: docker save -o image.tar {name} elsewhere, and here "
-        "docker load -i image.tar",
+        hint=f"where there is no network: {save} elsewhere, and here docker load -i image.tar",
         details=("oejail explain image-missing says more",),
     )
 

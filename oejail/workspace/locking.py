@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import yaml
 
@@ -26,8 +27,6 @@ from oejail.workspace.lockfile import COMMIT, Image, Lock, Pin
 from oejail.workspace.model import Workspace
 from oejail.workspace.sources import Entry
 from oejail.yamltext import read_mapping
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def layer_repositories(ws: Workspace) -> tuple[str, ...]:
     names += [layer.partition("/")[0] for layer in ws.project.config.layers]
     if ws.tree != "sample":
         names += ws.project.config.sources
-    return tuple(dict.fromkeys(name for name in names if _NAME.fullmatch(name)))
+    return tuple(dict.fromkeys(name for name in names if sources.is_name(name)))
 
 
 def look(ws: Workspace) -> Found:
@@ -161,6 +160,11 @@ def lockable(ws: Workspace) -> Lock:
         )
     for fault in dirty:
         logger.warning("%s: they are not in the lock", fault)
+    if ws.engine == "container" and found.lock.image is None:
+        logger.warning(
+            "the container's image is not there yet, so it is not in the lock: oejail up, then "
+            "oejail lock"
+        )
     for name in found.unlockable:
         logger.warning("%s: no git repository, so it is not in the lock", ws.src / name)
     for name, status in sorted(found.statuses.items()):
@@ -185,9 +189,15 @@ def _unpublished(ws: Workspace, name: str, status: Status) -> bool:
 
 
 def _image(ws: Workspace) -> Image | None:
-    if ws.engine != "container" or not ws.compile_yaml.is_file():
+    """The container's image; where it is not there yet, the one that `hold_image` would bring."""
+    if ws.engine != "container":
         return None
+    locked = ws.locked.image if ws.locked is not None else None
+    if not ws.compile_yaml.is_file():
+        return locked
     found = image.image_identity(ws)
+    if found is None and locked is not None and locked.digest is not None:
+        return locked if locked.name == image.docker_param(ws).image else None
     return Image(found.name, found.id, found.digest or None) if found is not None else None
 
 
@@ -274,19 +284,28 @@ def hold_image(ws: Workspace) -> None:
                 raise PrerequisiteMissing(
                     f"image {name}: not there, and {ws.project.lock_file.name} knows no digest to "
                     "pull it by",
-                    hint=f"docker load the archive of {locked.id}",
+                    hint=f"docker load -i an archive of {locked.id}",
                 )
-            image.ensure(client, locked.digest)
+            image.ensure(client, locked.digest, name)
             client.images.get(locked.digest).tag(name)
             found = image.identify(client, name)
-    now = Image(found.name, found.id, found.digest or None) if found is not None else None
-    if not same_image(locked, now):
-        raise UsageFault(
-            f"image {name}: locked {_shown(locked)}, found {_shown(now) or 'none'}",
-            hint=f"docker pull {locked.digest} and docker tag it {name}, or oejail lock"
-            if locked.digest
-            else "load the locked one, or oejail lock",
-        )
+        now = Image(found.name, found.id, found.digest or None) if found is not None else None
+        if not same_image(locked, now):
+            raise UsageFault(
+                f"image {name}: locked {_shown(locked)}, found {_shown(now) or 'none'}",
+                hint=f"{_how_to_have(client, locked, name)}, or oejail lock",
+            )
+
+
+def _how_to_have(client: Any, locked: Image, name: str) -> str:
+    """What to do for `name`, of compile.yaml, to stand for the locked image."""
+    if name != locked.name:
+        return f"image: {locked.name} in compile.yaml, then oejail generate"
+    if image.identify(client, locked.id) is not None:
+        return f"docker tag {locked.id} {name}"
+    if locked.digest is not None:
+        return f"docker pull {locked.digest} && docker tag {locked.digest} {name}"
+    return f"docker load -i an archive of {locked.id}"
 
 
 def _shown(value: Image | None) -> str | None:

@@ -8,6 +8,10 @@ lose is refused first. It reads the file that MANIFEST_DIR names: where a lock h
 than the tree's manifest, or a repository with local changes is to be built as it is, oejail writes
 a manifest of its own into the build directory, and meta-oejail's oejail-manifest.bbclass has tasks
 read it. What that does not list, the fetcher leaves alone.
+
+openEuler has no commit of such a repository in the hash of a task: its recipes would not be fetched
+again when it moves. oejail notes those that moved since the build directory began, and the same
+class puts that into the hash.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from oejail import files, gitrepos
 from oejail.errors import UsageFault
@@ -28,6 +33,11 @@ from oejail.workspace.sources import Entry
 
 WRITTEN = "oejail-manifest.yaml"
 """The manifest that oejail writes, in the build directory."""
+
+COMMITS = "oejail-commits"
+"""Directory in the build directory: NAME/commit of each repository that moved since it began."""
+_FIRST = "first.json"
+"""In COMMITS: repository → the commit that the tree's manifest had at the first build."""
 
 _HINT = "commit them to a branch, or go on with them as they are: --allow-dirty"
 
@@ -145,6 +155,7 @@ def prepare(ws: Workspace) -> Sources:
     statuses = {path.name: status for path, status in seen.items()}
     kept = _guard(ws, listed, layers, statuses)
     _write_manifest(ws, listed, kept)
+    _note_commits(ws, listed, kept)
     return _sources(ws, listed, layers, statuses)
 
 
@@ -201,6 +212,32 @@ def _write_manifest(ws: Workspace, listed: Mapping[str, Entry], kept: set[str]) 
     text = f"{head}manifest_list:\n{body}\n"
     if not path.is_file() or files.read_limited(path, files.MIB) != text.encode():
         files.atomic_write(path, text)
+
+
+def _note_commits(ws: Workspace, listed: Mapping[str, Entry], kept: set[str]) -> None:
+    """Note for BitBake which repositories of the manifest stand elsewhere than at the beginning."""
+    place = ws.build_dir / COMMITS
+    first = _first(place / _FIRST)
+    known = {name: entry.version for name, entry in listed.items()} | first
+    if known != first:
+        files.make_directory(place)
+        files.atomic_write(place / _FIRST, files.canonical_json(known))
+    for name in filter(sources.is_name, sorted(listed.keys() - kept)):
+        wanted, path = _wanted(ws.locked, listed, name), place / name / "commit"
+        if wanted is None or wanted == known[name]:
+            path.unlink(missing_ok=True)
+        elif not path.is_file() or files.read_limited(path, files.MIB) != wanted.encode():
+            logger.info("%s is at another commit: what is made of it is built again", name)
+            files.make_directory(path.parent)
+            files.atomic_write(path, wanted)
+
+
+def _first(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(files.read_limited(path, files.MIB))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _sources(

@@ -85,6 +85,11 @@ def git_environment(project: Project) -> dict[str, str]:
     return environment
 
 
+def is_name(name: str) -> bool:
+    """Whether `name` may be that of a repository: one part of a path, and no option of git's."""
+    return _NAME.fullmatch(name) is not None
+
+
 def manifest_file(ws: Workspace) -> Path:
     """The tree's manifest; trees before 22.09 have none."""
     return ws.meta_openeuler / ".oebuild" / "manifest.yaml"
@@ -151,7 +156,7 @@ def fetch_listed(ws: Workspace, names: Iterable[str]) -> str | None:
     """
     wanted = list(dict.fromkeys(names))
     for name in wanted:
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise ConfigError(f"{ws.meta_openeuler / '.oebuild'}: repository {name!r} has no name")
     scratch = ws.root / "build" / _SCRATCH
     files.remove_tree(scratch)  # of a run that was killed, maybe when all had been fetched
@@ -249,7 +254,7 @@ class _Fetching:
             names = json.loads(files.read_limited(self.marker, files.MIB))
         except (FileNotFoundError, ValueError):
             return []
-        return [name for name in names if isinstance(name, str) and _NAME.fullmatch(name)]
+        return [name for name in names if isinstance(name, str) and is_name(name)]
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:

@@ -234,6 +234,19 @@ def test_a_symbol_that_is_not_there(ws: Workspace, recipe: Path) -> None:
         assert "gone" in fails(ws, "undefined-reference")[0][0]
 
 
+def test_no_utf8_locale(ws: Workspace, built: SampleBuild) -> None:
+    """BitBake's own check, where OE-core's launcher has it; the sample's does without."""
+    launcher = built.src / "yocto-poky/bitbake/bin/bitbake"
+    check = (
+        "    import bb.utils\n    os.environ['LOCPATH'] = '/nonexistent'\n"
+        "    bb.utils.check_system_locale()\n"
+    )
+    with changed(launcher, replace=("    import bb\n", check)):
+        assert check in launcher.read_text()
+        lines, _ = fails(ws, "locale")
+    assert "lacks a UTF-8 locale that BitBake needs: en_US.UTF-8; install it" in lines[0]
+
+
 def test_root_is_refused_by_oebuild(ws: Workspace) -> None:
     """By the real oebuild, as root or as a user who is root in a namespace; it ends with 0."""
     if os.geteuid():

@@ -191,6 +191,33 @@ def test_another_commit_than_the_manifests_reaches_openeulers_fetcher(place: Pla
     assert other.written is None
 
 
+def test_a_repository_that_moved_is_noted_for_bitbake(place: Place) -> None:
+    """Else the recipes that use it would not be fetched again: openEuler hashes no commit."""
+
+    def noted() -> dict[str, str]:
+        settle.prepare(place.ws())
+        top = place.ws().build_dir / settle.COMMITS
+        return {path.parent.name: path.read_text() for path in top.glob("*/commit")}
+
+    first = place.clone()
+    assert noted() == {}
+    one, two = place.head(JAILHOUSE), place.upstream.commit(JAILHOUSE, {"hypervisor": "two\n"})
+    trees.git(first, "fetch", "-q", "--depth=1", "upstream", two)
+    trees.git(first, "checkout", "-q", two)
+    assert noted() == {}  # without a lock the fetcher takes the manifest's commit
+    lock = place.lock()
+    assert noted() == {JAILHOUSE: two}
+    pins = {**lock.repositories, JAILHOUSE: lockfile.Pin(str(one), f"file://{first}")}
+    lockfile.write(place.file, lockfile.Lock(**{**vars(lock), "repositories": pins}))
+    assert noted() == {}
+    # The tree itself moves, with another manifest.
+    place.upstream.publish()
+    lockfile.write(place.file, locking.updated(place.ws(), place.lock(), []))
+    assert noted() == {JAILHOUSE: two}
+    shutil.rmtree(place.ws().build_dir / settle.COMMITS)  # a build directory that begins now
+    assert noted() == {}
+
+
 def test_what_drifted_is_brought_back_and_said(place: Place) -> None:
     lock = place.lock()
     assert place.up() == "the sources in src/ are used as they are"

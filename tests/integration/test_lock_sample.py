@@ -64,6 +64,32 @@ def test_a_lock_of_another_sample(tmp_path: Path) -> None:
     assert "oejail lock" in said.err
 
 
+def test_what_is_made_of_a_repository_is_built_again_when_that_moves(
+    sample_copy: SampleBuild,
+) -> None:
+    recipes = sample_copy.src / "yocto-meta-openeuler/rtos/meta-freertos/recipes-rtos"
+    (recipe,) = recipes.glob("jailhouse-freertos/*.bb")
+    with recipe.open("a") as stream:
+        stream.write('OPENEULER_LOCAL_NAME = "FreeRTOS-Kernel"\n')
+    commits = sample_copy.build_dir / settle.COMMITS
+
+    def ran() -> set[str]:
+        said = sample_copy.bitbake("jailhouse", "jailhouse-freertos")
+        assert said.ok and "Unable to get checksum" not in said.text, said.text
+        return {task for task in sample_copy.tasks_run() if task.endswith((":do_fetch", "compile"))}
+
+    assert ran() == set()  # a name is in no hash
+    for name in ("FreeRTOS-Kernel-docs", "Jailhouse"):
+        (commits / name).mkdir(parents=True)
+        (commits / name / "commit").write_text("0" * 40)
+    assert ran() == set()
+    (commits / "FreeRTOS-Kernel").mkdir()
+    for commit in ("1" * 40, "2" * 40):
+        (commits / "FreeRTOS-Kernel/commit").write_text(commit)
+        assert ran() == {"jailhouse-freertos:do_fetch", "jailhouse-freertos:do_compile"}
+    assert ran() == set()
+
+
 def test_bitbake_finds_the_manifest(sample_copy: SampleBuild) -> None:
     """openEuler's fetcher asks for MANIFEST_DIR: the tree's file, or oejail's where there is one.
 

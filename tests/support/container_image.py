@@ -30,6 +30,7 @@ _PROGRAMS = """
 """
 _CROSS = ("gcc", "ld", "as", "objcopy", "strip")
 TAKEN = 61234
+ENVIRONMENT = ("PYTHONPATH=/opt/python", "PATH=/usr/bin:/bin")
 _ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n"
     "openeuler:x:1000:1000::/home/openeuler:/bin/bash\n"
@@ -50,7 +51,7 @@ def ensure(client: Any, *, name: str = NAME, cross: bool = False, taken: int = T
     """
     data = build(cross, taken)
     # Podman takes one variable a line.
-    changes = ["ENV PYTHONPATH=/opt/python", "ENV PATH=/usr/bin:/bin"]
+    changes = [f"ENV {setting}" for setting in ENVIRONMENT]
     digest = hashlib.sha256(data + repr(changes).encode()).hexdigest()
     for image in client.images.list(filters={"label": f"org.oejail.test={digest}"}):
         image.tag(*name.rsplit(":", 1))

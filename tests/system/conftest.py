@@ -13,6 +13,7 @@ CONTAINERS = (
     "test_container_build",
     "test_container_engine",
     "test_container_image",
+    "test_container_lock",
     "test_interruption",
     "test_twelve_lies",
 )

@@ -24,6 +24,12 @@ def payload(path: Path) -> dict[str, str]:
     return {entry.path: entry.sha256 for entry in files if entry.path.startswith("payload/")}
 
 
+def toolchains(build: Builder) -> list[str]:
+    """Kind and version of each compiler that BitBake was told of."""
+    text = (build.build_dir / "conf/local.conf").read_text()
+    return re.findall(r'^SAMPLE_TOOLCHAIN = "(.*)"$', text, re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Built:
     """A sample project that was built from nothing, and what `up` said."""
@@ -57,8 +63,9 @@ def test_the_payload_is_the_host_engines(built: Built) -> None:
         yaml.write_text(text)
         said = host.oejail("up", "--sample", "--engine", "host")
         theirs, ours = payload(said.bundle), payload(built.said.bundle)
+        with_what = [toolchains(one) for one in (host, built.build)]
     assert len(ours) > 8 and ours == theirs
-    assert "zig-" in (built.build.build_dir / "compile.yaml").read_text()
+    assert with_what == [[f"zig-{compiler.version}"]] * 2
 
 
 def test_nothing_changed_starts_nothing(built: Built) -> None:
