@@ -21,6 +21,10 @@ SCHEMA = 1
 Info = Mapping[str, str | int | bool | tuple[str | int, ...] | None]
 """What an artefact's content says of itself."""
 
+STOCK = {"uart-demo.bin": "Hello ", "gic-demo.bin": "Timer fired, jitter:"}
+"""What Jailhouse's own inmates (inmates/demos/arm64) print again and again, for a set that does not
+say what is expected. In openEuler's fork the first line goes on in another way (`Hello 1`)."""
+
 _RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
 _IMAGE_RECIPE = re.compile(r"(?:^|-)image(?:-|$)")
 _IMAGE_FILE = re.compile(r"(?:inmates/)?[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -94,8 +98,13 @@ class SetSpec:
         return replace(spec, source=str(project.root / "oejail.yaml"))
 
     @classmethod
-    def from_platform(cls, platform: Platform, rtos: str = "freertos") -> SetSpec:
-        """The platform's own set, for a build directory that no project describes."""
+    def from_platform(
+        cls, platform: Platform, rtos: str = "freertos", chosen: Sequence[tuple[str, str]] = ()
+    ) -> SetSpec:
+        """The platform's own set, for a build directory that no project describes.
+
+        `chosen` are inmates instead of its own: cell configuration (file stem) and image.
+        """
         from oejail.project.model import Cells, Config, Inmate
 
         entry = platform.rtos.get(rtos)
@@ -104,20 +113,25 @@ class SetSpec:
             for stem in platform.cells.inmates
             if entry is not None and entry.image is not None and entry.cell == stem
         ]
+        if chosen:
+            own = {(inmate.cell, inmate.image): inmate for inmate in inmates}
+            inmates = [own.get(pair, Inmate(*pair)) for pair in chosen]
         cells = Cells(platform.cells.root, tuple(inmates))
         spec = _from_cells(cells, platform, Config(version=1).targets)
         return replace(spec, source=f"platform {platform.name}")
 
 
 def _from_cells(cells: Cells, platform: Platform, targets: Iterable[str]) -> SetSpec:
-    inmates = tuple(
-        InmateSpec(i.cell, i.image, i.address, i.expect, i.expect_repeat) for i in cells.inmates
-    )
+    inmates = []
+    for i in cells.inmates:
+        stock = STOCK.get(i.image.rpartition("/")[2]) if i.expect is None else None
+        repeat = i.expect_repeat if stock is None else True
+        inmates.append(InmateSpec(i.cell, i.image, i.address, i.expect or stock, repeat))
     plain = [target for target in targets if _RECIPE.fullmatch(target)]
     images = tuple(target for target in plain if _IMAGE_RECIPE.search(target))
     rtos = [entry.recipe for entry in platform.rtos.values() if entry.recipe is not None]
     recipes = dict.fromkeys(["jailhouse", *rtos, *(t for t in plain if t not in images)])
-    return SetSpec(cells.root, inmates, tuple(recipes), images)
+    return SetSpec(cells.root, tuple(inmates), tuple(recipes), images)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ from oejail.artifacts.model import Artifact, Collection
 from oejail.bundle.archive import MANIFEST
 from oejail.bundle.manifest import Manifest
 from oejail.bundle.rules import finding
+from oejail.cells import Cell, RootCell
 from oejail.checks import Finding, Machine, check_set, machine_of, set_input
-from oejail.platforms import load, names
+from oejail.checks.qemu import plan
+from oejail.errors import UsageFault
+from oejail.platforms import Platform, load, names
 
 
 def check_out(out: Path, waive: Mapping[str, str] | None = None) -> list[Finding]:
@@ -47,7 +50,8 @@ def check(
 ) -> list[Finding]:
     """What the rules find in the files of `collection`; `path_of` says where each one lies.
 
-    The machine is the platform's, where that is one that oejail knows, unless it is given.
+    The machine is the platform's, where that is one that oejail knows, unless it is given. QEMU's
+    gets the `mem=` that the set wants, as `boot` gives it.
     """
     seen: dict[str, Identity] = {}
 
@@ -58,7 +62,8 @@ def check(
 
     known = load(collection.platform) if collection.platform in names() else None
     if machine is None and known is not None:
-        machine = machine_of(known, root=collection.set.root)
+        mem = _mem(collection, identity_of, known)
+        machine = machine_of(known, mem, root=collection.set.root)
     given = set_input(
         collection,
         identity_of,
@@ -70,3 +75,24 @@ def check(
         marked = [path for path, identity in seen.items() if identity.sample]
         findings += [finding("bundle-sample", path, "is the sample tree's") for path in marked]
     return findings
+
+
+def _mem(
+    collection: Collection, identity_of: Callable[[str], Identity], known: Platform
+) -> int | None:
+    """Linux's share of RAM in bytes, where the machine is QEMU's and the set can be read."""
+    if known.qemu is None:
+        return None
+    there = {artifact.path for artifact in collection.artifacts}
+    wanted = [collection.set.root, *(inmate.cell for inmate in collection.set.inmates)]
+    paths = [f"payload/{path}" for path in wanted]
+    if not there.issuperset(paths):
+        return None
+    root, *cells = [identity_of(path).detail for path in paths]
+    inmates = [cell for cell in cells if isinstance(cell, Cell)]
+    if not isinstance(root, RootCell) or len(inmates) < len(cells):
+        return None
+    try:
+        return plan(root, inmates, known, named=collection.set.root).mem
+    except UsageFault:
+        return None  # the rules say why

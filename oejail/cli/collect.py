@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +27,13 @@ def command(
     platform: Annotated[
         str | None, typer.Option(metavar="P", help="Its platform: a name, or a platform file.")
     ] = None,
+    inmate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CELL=IMAGE",
+            help="An inmate instead of the platform's own: its configuration, and what runs in it.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="OUT", help="Where the files go; replaced as a whole.")
     ] = None,
@@ -33,17 +42,22 @@ def command(
     """Gather what a build left, identified by content.
 
     In a project: from its own build, to .oejail/artifacts. With --build-dir and --platform: from
-    any Yocto build directory, to ./oejail-artifacts; the set of cells is then the platform's own.
-    Nothing in the build directory is changed, and tmp/work is never walked.
+    any Yocto build directory, to ./oejail-artifacts; the set of cells is then the platform's own,
+    or its root with each --inmate, such as qemu-arm64-inmate-demo=inmates/uart-demo.bin. Nothing in
+    the build directory is changed, and tmp/work is never walked.
     """
     if build_dir is None:
+        if inmate:
+            raise UsageFault("--inmate goes with --build-dir", hint="oejail.yaml has the set here")
         if platform is not None:
             raise UsageFault("--platform goes with --build-dir", hint="oejail.yaml names it here")
         collection, where = _own(out)
     else:
         if platform is None:
             raise UsageFault("--build-dir needs --platform", hint="name the board it was built for")
-        collection, where = _foreign(build_dir, platform, out or Path("oejail-artifacts"))
+        collection, where = _foreign(
+            build_dir, platform, inmate or (), out or Path("oejail-artifacts")
+        )
     if json:
         emit_json({"schema_version": 1, "out": str(where), **asdict(collection)})
         return
@@ -67,12 +81,26 @@ def _own(out: Path | None) -> tuple[Collection, Path]:
         return collect(build_dir, project.platform, SetSpec.from_project(project), where), where
 
 
-def _foreign(build_dir: Path, platform: str, out: Path) -> tuple[Collection, Path]:
+def _foreign(
+    build_dir: Path, platform: str, inmates: Sequence[str], out: Path
+) -> tuple[Collection, Path]:
     from oejail import platforms
     from oejail.artifacts import SetSpec, collect
 
     board = platforms.load(platform)
-    wanted = SetSpec.from_platform(board)
+    wanted = SetSpec.from_platform(board, chosen=[_pair(text) for text in inmates])
     cells = ", ".join([wanted.root, *(inmate.cell for inmate in wanted.inmates)])
-    logger.info("the set is that of platform %s: %s", board.name, cells)
+    root = "the root is" if inmates else "the set is"
+    logger.info("%s that of platform %s: %s", root, board.name, cells)
     return collect(build_dir, board, wanted, out), out
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """A cell's file stem, and an image; SetSpec looks at the image's name."""
+    match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._+-]*)=(.+)", text)
+    if match is None:
+        raise UsageFault(
+            f"--inmate {text!r}: found no CELL=IMAGE",
+            hint="such as --inmate qemu-arm64-inmate-demo=inmates/uart-demo.bin",
+        )
+    return match[1].removesuffix(".cell"), match[2]

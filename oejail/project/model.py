@@ -150,7 +150,8 @@ class Inmate:
     address: Annotated[int, Check(_address)] | None = None
     """Load address, when it is not the start of the loadable region."""
     expect: Annotated[str, Check(_expect)] | None = None
-    """Text that the cell prints; null: any output of the cell, reported as unverified."""
+    """Text that the cell prints; null: any output of the cell, reported as unverified (of
+    Jailhouse's own uart-demo.bin and gic-demo.bin what they print)."""
     expect_repeat: bool = False
     """The text has to come again and again."""
 

@@ -72,6 +72,21 @@ def test_from_a_foreign_build_to_a_verified_bundle(build: ForeignBuild, tmp_path
     assert (tmp_path / "b.tar.zst").read_bytes() == first
 
 
+def test_other_inmates_of_a_foreign_build(build: ForeignBuild, tmp_path: Path) -> None:
+    demo = "qemu-arm64-inmate-demo=inmates/uart-demo.bin"
+    said = oejail(tmp_path, *COLLECT, "--inmate", demo)
+    root = "the root is that of platform qemu-aarch64: qemu-arm64-openeuler-demo"
+    assert f"{root}, qemu-arm64-inmate-demo" in said.err
+    lines = (tmp_path / "OUT/payload/oejail.set").read_text().splitlines()
+    assert lines[1].split("\t")[:2] == ["inmate", "inmate-demo"] and len(lines) == 2
+    # Its RAM lies below the platform's mem=1G: QEMU's Linux gets what the set leaves.
+    oejail(tmp_path, "bundle", "OUT", "-o", "demo.tar.zst")
+    oejail(tmp_path, "verify", "demo.tar.zst")
+    said = oejail(tmp_path, *COLLECT, "--inmate", "uart-demo.bin", status=2)
+    assert "--inmate 'uart-demo.bin': found no CELL=IMAGE" in said.err
+    assert "--inmate goes with" in oejail(tmp_path, "collect", "--inmate", demo, status=2).err
+
+
 def test_where_things_go_without_being_told(build: ForeignBuild, tmp_path: Path) -> None:
     oejail(tmp_path, *COLLECT[:-2])
     said = oejail(tmp_path, "bundle", "oejail-artifacts")

@@ -322,6 +322,18 @@ def test_an_image_among_the_inmates(build: ForeignBuild) -> None:
         assert found.set.inmates[0].image == "inmates/uart-demo.bin"
 
 
+def test_inmates_instead_of_the_platforms_own(build: ForeignBuild) -> None:
+    own = ("qemu-arm64-freertos-demo", "FreeRTOS.bin")
+    demo = ("qemu-arm64-inmate-demo", "inmates/uart-demo.bin")
+    found = collected(build, SetSpec.from_platform(PLATFORM, chosen=[own, demo]))
+    assert [(i.name, i.image, i.expect, i.expect_repeat) for i in found.set.inmates] == [
+        ("freertos", "FreeRTOS.bin", PLATFORM.rtos["freertos"].expect, False),
+        ("inmate-demo", "inmates/uart-demo.bin", "Hello ", True),
+    ]
+    other = SetSpec.from_platform(PLATFORM, chosen=[(own[0], "inmates/gic-demo.bin")])
+    assert other.inmates[0].expect == "Timer fired, jitter:"
+
+
 def test_an_address_is_in_the_set(build: ForeignBuild) -> None:
     collected(build, with_inmate(address=0x1000))
     text = (build.directory.parent / "out" / "payload" / "oejail.set").read_text()
