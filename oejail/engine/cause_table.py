@@ -393,9 +393,11 @@ CAUSES = (
     _cause(
         "overlap",
         "two recipes install one file",
-        r"trying to install files into a shared area when those files already exist",
-        "two recipes put the same file into a shared directory",
+        r"trying to install files into a shared area when those files already exist"
+        r"(?:[^\n]*\n\s*(?P<file>/[^\s(]+)\s+\(matched in (?P<by>[^)\n]+)\))?",
+        "two recipes put the same file into a shared directory: {file} (the other's: {by})",
         "let only one of them deploy it, or clean the other (oejail bitbake -- -c clean RECIPE)",
+        bare="two recipes put the same file into a shared directory",
         means="Shared state keeps track of who put which file into the sysroot and the deploy "
         "directory; a second recipe brings one that is there.",
         mend="Let one recipe deploy it, or name them differently.",
@@ -403,8 +405,9 @@ CAUSES = (
     _cause(
         "qa",
         "a packaging check failed",
-        r"QA Issue: (?P<what>[^\n]+)|Fatal QA errors? (?:was|were) found",
-        "a packaging check failed: {what}",
+        r"(?<!WARNING: )QA Issue: (?P<what>[^\n]+)(?:\n\s+(?P<file>/[^\n]+))?"
+        r"|Fatal QA errors? (?:was|were) found",
+        "a packaging check failed: {what} {file}",
         "mend the recipe; INSANE_SKIP only where the check is wrong",
         bare="a packaging check failed",
         means="OE-core's insane class looks at what a recipe installed and packaged; the check's "

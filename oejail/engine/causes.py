@@ -34,7 +34,7 @@ def find(text: str) -> Found | None:
         if match is not None:
             groups = {name: " ".join((v or "").split()) for name, v in match.groupdict().items()}
             groups = {name: redact(value[:_MAX_GROUP]) for name, value in groups.items()}
-            said = cause.text.format(**groups) if any(groups.values()) else cause.bare
+            said = cause.text.format(**groups).rstrip() if any(groups.values()) else cause.bare
             return Found(cause.id, said, cause.hint.format(**groups))
     return None
 

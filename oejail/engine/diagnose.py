@@ -26,7 +26,10 @@ _TAIL = 500
 _MAX_LOG = 64 << 20
 _MAX_SHOWN = 5
 
-_TELL = ("killed", "disk-full", "noexec", "fetch", "no-network", "checksum", "license-checksum")
+_TELL = (
+    *("killed", "disk-full", "noexec", "fetch", "no-network", "checksum", "license-checksum"),
+    *("overlap", "qa"),
+)
 """Causes whose own words say more than the first line of the error."""
 
 ASKED = "oejail: its configuration, parsed once more"
@@ -54,6 +57,7 @@ _NOISE = re.compile(
     r"|ERROR: \S+ do_\w+: (?:Execution of|ExecutionError\(|Error executing a python function)"
     r"|The stack trace of python calls|File: '.*', lineno: | (?: {4}|\*{3} )\d{4}:|\s*$)"
 )
+_SUMMARY = re.compile(r"^NOTE: Tasks Summary: .{0,200}\band (\d+) failed")
 # What BitBake prints without an end of line before an error comes in between.
 _UNFINISHED = re.compile(r"^(?:Loading cache|Parsing recipes|Initialising tasks)\.\.\.(?=\w+: )")
 
@@ -72,7 +76,7 @@ def diagnose(
     known = [_no_provider(event.item, event.reasons) for event in track.no_providers]
     found = _cause([*known, *lines], rest)
     if found is None:
-        found = _unexplained(track, ending)
+        found = _unexplained(track, output, ending)
     hint = found.hint
     matches = [match for event in track.no_providers for match in event.close_matches]
     if matches and found.id == "no-provider":
@@ -103,13 +107,20 @@ def _no_provider(item: str, reasons: Sequence[str]) -> str:
     return "\n".join([f"Nothing PROVIDES '{item}'", *reasons])
 
 
-def _unexplained(track: Track, ending: str) -> causes.Found:
+def _unexplained(track: Track, output: Sequence[str], ending: str) -> causes.Found:
     if track.seen == 0:
         return causes.Found(
             "no-events",
             f"BitBake ended without a word to oejail ({ending}): it did not start, or its"
             " configuration lacks the layer meta-oejail",
             "oejail generate, oejail layers show",
+        )
+    summaries = [match for line in output if (match := _SUMMARY.search(line))]
+    if summaries:  # a worker that did not start: no event says so
+        return causes.Found(
+            "",
+            f"tasks failed without an event: {summaries[-1][1]} ({ending})",
+            "oejail logs shows all",
         )
     if track.succeeded:
         return causes.Found(
@@ -204,7 +215,9 @@ def scan(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
             continue
         line = _UNFINISHED.sub("", line)
         last.append(line)
-        if len(found) < MAX_LINES and (found or _ERROR.search(line)):
+        # OE-core's checks warn in the same words in which they fail.
+        begins = not line.startswith("WARNING: QA Issue") and _ERROR.search(line)
+        if len(found) < MAX_LINES and (found or begins):
             found.append(line)
     shown = found or list(last)[-3:]
     told = tuple(printable(redact(line.rstrip()), _MAX_WIDTH) for line in shown)
