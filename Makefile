@@ -33,7 +33,7 @@ demo: setup
 	  echo "$$bundle"
 
 test: setup
-	$(PYTEST) -n 2 --dist worksteal
+	$(PYTEST) -n 3 --dist worksteal
 
 # Daemons are not started here: .ci/run does that, with directories of their own.
 define need_engine
@@ -43,7 +43,7 @@ endef
 test-system:
 	$(need_engine)
 	@$(MAKE) --no-print-directory setup
-	$(PYTEST) -n 2 --dist loadgroup tests/system
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder tests/system
 
 # On real Jailhouse, built from its sources by whoever has them: the file there says what it wants.
 test-upstream: setup

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.processes import patience
+
 OEJAIL = (sys.executable, "-P", "-m", "oejail.cli.main")
 
 
@@ -100,8 +102,8 @@ def processes_with(text: str) -> list[str]:
 
 
 def wait_until_gone(text: str, seconds: float) -> None:
-    """Assert that within `seconds` no process mentions `text` any more."""
-    deadline = time.monotonic() + seconds
+    """Assert that within `seconds` (of a free machine) no process mentions `text` any more."""
+    deadline = time.monotonic() + patience(seconds)
     while left := processes_with(text):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)

@@ -25,6 +25,7 @@ import pytest
 from oejail import containers
 from tests.support import cli, container_image
 from tests.support.cli import Said
+from tests.support.sample_build import exclusively
 
 USER = "oejail-ci"
 
@@ -66,9 +67,12 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def image() -> str:
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image of openEuler's name is there, with the machine's cross gcc; its id."""
-    with client() as daemon:
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with exclusively(shared / "image.lock"), client() as daemon:
         return container_image.ensure(daemon, cross=True)
 
 

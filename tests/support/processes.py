@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Looking for processes by what stands in their arguments."""
+"""Looking for processes by what stands in their arguments, and waiting for them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def alive(token: str) -> list[str]:
         if token in line:
             found.append(f"{entry.name}: {line.strip()}")
     return found
+
+
+def patience(seconds: float) -> float:
+    """What `seconds` of a machine that is free become on this one, by its load: never less."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def wait_until(condition: object, seconds: float) -> bool:

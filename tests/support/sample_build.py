@@ -135,7 +135,8 @@ def _must(result: process.Result) -> None:
 
 
 @contextmanager
-def _exclusively(path: Path) -> Iterator[None]:
+def exclusively(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` within the block; other processes wait."""
     with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
@@ -148,7 +149,7 @@ def sample_build(tmp_path_factory: pytest.TempPathFactory) -> SampleBuild:
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
     root = shared / "sample-workspace"
-    with _exclusively(shared / "sample-workspace.lock"):
+    with exclusively(shared / "sample-workspace.lock"):
         done = shared / "sample-workspace.done"
         if not done.exists():
             with pytest.MonkeyPatch.context() as patch:

@@ -14,7 +14,9 @@ def is_valid_unihash(unihash):
 def _absent(*_arguments, **_options):
     import bb
 
-    bb.fatal("BB_HASHSERVE: the sample tree has no hash equivalence server; unset it")
+    words = "BB_HASHSERVE: the sample tree has no hash equivalence server; unset it"
+    print(f"ERROR: {words}")  # in the server's log: the front end may have gone before it reads
+    bb.fatal(words)
 
 
 create_client = create_async_client = create_server = _absent

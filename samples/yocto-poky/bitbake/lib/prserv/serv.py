@@ -11,7 +11,9 @@ def auto_start(d):
     if d.getVar("PRSERV_HOST"):
         import bb
 
-        bb.error("PRSERV_HOST: the sample tree has no PR service; unset it")
+        words = "PRSERV_HOST: the sample tree has no PR service; unset it"
+        print(f"ERROR: {words}")  # in the server's log: the front end may have gone before it reads
+        bb.error(words)
         raise PRServiceConfigError
     return None
 
