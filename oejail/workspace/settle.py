@@ -235,7 +235,7 @@ def _note_commits(ws: Workspace, listed: Mapping[str, Entry], kept: set[str]) ->
 def _first(path: Path) -> dict[str, str]:
     try:
         found = json.loads(files.read_limited(path, files.MIB))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
