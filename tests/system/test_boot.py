@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from oejail.pipeline import Options, Run
-from tests.support import bundles, cli, foreign_build, guest
+from tests.support import bundles, cli, elf_files, foreign_build, guest
 from tests.support.cli import Said, oejail
 
 EXPECT = "This is freertos from the openeuler community!"
@@ -124,6 +124,7 @@ def test_a_collection_that_was_changed_is_not_booted(made: Path, tmp_path: Path)
     ("image", "arguments", "cause"),
     [
         (bytes(8192), (), "image-blank"),
+        (elf_files.elf({".text": foreign_build.FREERTOS}), (), "image-elf"),
         (None, ("--expect", "never"), "expectation-not-met"),
         (None, ("--append", "scenario=fault"), "cell-fault"),
         (None, ("--append", "scenario=absent"), "cell-absent"),
