@@ -3,6 +3,9 @@
 
 Its parts are Debian's, brought by `.ci/guest DIR` (OEJAIL_TEST_GUEST=DIR). Its root is the initrd,
 as openEuler's multi-OS image has it; Linux has 512 MiB, so the cells' memory is nobody's.
+
+With a real Jailhouse's directory (tests/upstream) the kernel is that one's, the machine as its root
+configuration wants it, and the network card a PCI device, of which modules/ there has the driver.
 """
 
 from __future__ import annotations
@@ -36,8 +39,9 @@ exec /bin/dropbear -F -E -R -s -p 22
 class SshGuest:
     """Runs from `start` to `stop`; `config` is for `--ssh-config`, it is called board and cut."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, stack: Path | None = None) -> None:
         self.top = top
+        self.stack = stack
         self.port = free_port()
         self.config = top / "ssh_config"
         self.limit = top / "limit"
@@ -66,7 +70,7 @@ class SshGuest:
         for path in (ssh / "lib").iterdir():
             place = "lib" if path.name.startswith("ld-") else "lib/aarch64-linux-gnu"
             files[f"{place}/{path.name}"] = (path.read_bytes(), 0o755)
-        for path in (ssh / "modules").iterdir():
+        for path in ((self.stack or ssh) / "modules").iterdir():
             files[f"modules/{path.name}"] = (path.read_bytes(), 0o644)
         target = self.top / "initrd.gz"
         target.write_bytes(gzip.compress(guest.newc(files), 1, mtime=0))
@@ -74,15 +78,17 @@ class SshGuest:
 
     def start(self) -> None:
         """Boot, and learn the host key; the first connection makes it."""
-        argv = ["qemu-system-aarch64", "-machine", "virt,gic-version=3", "-cpu", "cortex-a57"]
-        argv += ["-smp", "4", "-m", "512M", "-nographic", "-no-reboot", "-monitor", "none"]
-        argv += ["-kernel", str(guest.parts()[0]), "-initrd", str(self.initrd())]
-        argv += [
-            "-append",
-            "console=ttyAMA0 quiet panic=-1",
-            "-device",
-            "virtio-net-device,netdev=n",
-        ]
+        kernel, machine, memory = guest.parts()[0], "virt,gic-version=3", "512M"
+        words, device = "console=ttyAMA0 quiet panic=-1", "virtio-net-device,netdev=n"
+        if self.stack is not None:
+            kernel, memory = self.stack / "Image", "2G"
+            machine += ",virtualization=on,its=off"
+            words += " mem=1G"
+            device = "virtio-net-pci,netdev=n,romfile=,disable-legacy=on"
+        argv = ["qemu-system-aarch64", "-machine", machine, "-cpu", "cortex-a57", "-m", memory]
+        argv += ["-smp", "4", "-accel", "tcg", "-nographic", "-no-reboot", "-monitor", "none"]
+        argv += ["-kernel", str(kernel), "-initrd", str(self.initrd())]
+        argv += ["-append", words, "-device", device]
         argv += ["-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -6,15 +6,18 @@ one configuration revision: Image, rootfs.cpio.gz (a shell, nothing of Jailhouse
 jailhouse.bin, jailhouse (static), cells/ (with qemu-arm64-openeuler-demo and
 qemu-arm64-freertos-demo, as `oejail cell build` makes them), inmates/, FreeRTOS.bin and
 FreeRTOS.elf, which print openEuler's greeting, and fault.bin, which after the greeting writes to
-memory that the cell does not have.
+memory that the cell does not have. For ssh besides: modules/, with the kernel's failover.ko,
+net_failover.ko and virtio_net.ko, and OEJAIL_TEST_GUEST, which has dropbear (`.ci/guest DIR`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ from oejail.target.outcome import Story
 from oejail.target.results import Transcript
 from oejail.target.session import Inmate, Run
 from tests.support.cli import Said, oejail
+from tests.support.sshguest import SshGuest
 
 GREETING = "This is freertos from the openeuler community!"
 INITRD = "openeuler-image-mcs-qemu-aarch64-20260101000000.rootfs.cpio.gz"
@@ -113,6 +117,33 @@ def test_it_is_not_hollow(tmp_path: Path, out: Path, stack: Path) -> None:
     assert causes(said) == "expectation-not-met"
     elf = collected(tmp_path / "3", stack, "FreeRTOS.elf")
     assert causes(oejail(tmp_path, "boot", str(elf), status=5)) == "image-elf"
+
+
+@pytest.mark.parametrize(("image", "cause"), [("FreeRTOS.bin", ""), ("fault.bin", "cell-fault")])
+def test_over_ssh(tmp_path: Path, stack: Path, image: str, cause: str) -> None:
+    """`deploy --start`: what FreeRTOS prints is on the board's UART, the hypervisor is heard."""
+    out = collected(tmp_path, stack, image)
+    oejail(tmp_path, "bundle", str(out), "-o", "b.tar.zst")
+    board = SshGuest(tmp_path / "board", stack)
+    try:
+        board.start()
+        words = ["deploy", "b.tar.zst", "board", "--unsigned", "--start"]
+        config = ["--ssh-config", str(board.config)]
+        said = oejail(tmp_path, *words, *config, status=5 if cause else 0)
+        deadline = time.monotonic() + 30
+        while GREETING not in board.log.read_text(errors="replace"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        board.stop()
+    (run,) = (tmp_path / "oejail-runs").iterdir()
+    report = json.loads((run / "results.json").read_text())
+    ends = [step["outcome"] for step in report["steps"]]
+    assert ends == ["passed"] * 5 + ["not run", "failed" if cause else "passed"]
+    assert report["outcome"] == (cause or "passed")
+    assert 'console Started cell "freertos"' in (run / "transcript.txt").read_text()
+    if cause:
+        assert causes(said) == cause
 
 
 def within(
