@@ -410,6 +410,10 @@ exit 0
 # In BusyBox's shell a function counts before its own insmod.
 START = """
 insmod() { echo "insmod [$1]" >>/log; grep -qx insmod /fails 2>/dev/null && return 8; return 0; }
+rmmod() {
+    echo "rmmod [$1]" >>/log
+    grep -qx rmmod /fails 2>/dev/null || busybox rmdir "/sys/module/$1"
+}
 set -- $OEJAIL_ARGUMENTS
 . /oejail/oejail-start
 """
@@ -422,7 +426,7 @@ def scratch(tmp_path: Path) -> Path:
     for directory in ("bin", "dev", "sys/module/firmware_class/parameters", "oejail/bin"):
         (root / directory).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin" / "busybox")
-    for name in ("sh", "grep"):
+    for name in ("sh", "grep", "cat"):
         (root / "bin" / name).symlink_to("busybox")
     (root / "dev/null").write_bytes(b"")
     (root / "sys/module/firmware_class/parameters/path").write_text("")
@@ -471,10 +475,21 @@ def test_start(scratch: Path) -> None:
     assert path.read_text() == "/oejail"
 
 
-def test_start_with_the_module_loaded(scratch: Path) -> None:
+def test_start_with_a_module_loaded_that_nothing_uses(scratch: Path) -> None:
+    """Of the version before, where the hypervisor was disabled since: ours takes its place."""
     (scratch / "sys/module/jailhouse").mkdir()
+    assert start(scratch) == (0, "", ["rmmod [jailhouse]", *SEQUENCE])
+
+
+@pytest.mark.parametrize("why", ["enabled", "in use"])
+def test_start_with_the_module_loaded(scratch: Path, why: str) -> None:
+    (scratch / "sys/module/jailhouse").mkdir()
+    (scratch / "sys/devices/jailhouse").mkdir(parents=True)
+    (scratch / "sys/devices/jailhouse/enabled").write_text(f"{int(why == 'enabled')}\n")
+    (scratch / "fails").write_text("rmmod\n")
     status, said, log = start(scratch)
-    assert (status, log) == (0, SEQUENCE[1:])
+    tried = [] if why == "enabled" else ["rmmod [jailhouse]"]
+    assert (status, log) == (0, [*tried, *SEQUENCE[1:]])
     assert "a jailhouse module is loaded already, and kept" in said
     assert (scratch / "sys/module/firmware_class/parameters/path").read_text() == "/oejail"
 

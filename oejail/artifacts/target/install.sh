@@ -177,6 +177,13 @@ disable() {
     sync
 }
 
+# A running systemd reads a unit again only when it is told to.
+reload() {
+    if [ -z "$root" ] && [ -d /run/systemd/system ]; then
+        [ -z "$boot" ] && [ ! -L /etc/systemd/system/oejail.service ] || systemctl daemon-reload || :
+    fi
+}
+
 # Removes a version; under another name first, so that a version's name always means a whole one.
 remove() {
     mv "$1" "$base/.trash-$$" && rm -rf "$base/.trash-$$"
@@ -206,6 +213,7 @@ if [ "$mode" = rollback ] || [ "$mode" = keep ]; then
     fi
     printf 'current: %s (was %s)\n' "$digest" "$was"
     [ -z "$boot" ] || "$boot"
+    reload
     exit 0
 fi
 
@@ -280,3 +288,4 @@ for directory in "$base"/*; do
 done
 printf 'current: %s (was %s)\n' "$digest" "${was:-nothing}"
 [ -z "$boot" ] || "$boot"
+reload
