@@ -22,6 +22,10 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Linux found no init to start",
         "the initrd needs an executable /init; give another with --initrd",
     ),
+    "guest-initrd": (
+        "Linux cannot unpack the initrd",
+        "its kernel needs that compression (CONFIG_RD_GZIP and the like); xz: --check=crc32",
+    ),
     "guest-no-shell": (
         "neither a shell nor a login prompt came on the console",
         "the transcript shows how far it got; --timeout waits longer",

@@ -47,7 +47,9 @@ def append(stream: BinaryIO, members: Iterable[Member]) -> None:
         if any(part in ("", ".", "..") for part in parts) or "\0" in member.path:
             raise ValueError(f"path {member.path!r} leaves {TOP}")
         directories |= {"/".join([TOP, *parts[:end]]) for end in range(1, len(parts))}
-    stream.write(bytes(-stream.tell() % _ALIGNED))
+    if stream.tell():
+        # Four zeros more: with fewer, what follows is a block's size to Linux's unlz4.
+        stream.write(bytes(-stream.tell() % _ALIGNED + _ALIGNED))
     start = stream.tell()
     for number, name in enumerate(sorted(directories), 1):
         _entry(stream, name, number, _DIRECTORY, 0)

@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from oejail.target import outcome, qemu
 from oejail.target.arrival import Arrival
@@ -87,6 +88,10 @@ class Driver:
             if data := arrival.due(self.now):
                 await self._type(data)
         status = 0 if arrival.ready else None
+        settled = self.now + _LATE
+        with suppress(qemu.Gone):  # the rest of what a panic says
+            while status is None and self.now < settled and await self._read(_QUIET):
+                pass
         return judge(outcome.BOOT, status, self.evidence.seen, arrival.facts)
 
     async def run(self, kind: str, command: str, cell: str = "", *, quiet: bool = False) -> Verdict:

@@ -59,6 +59,7 @@ class _Row:
 
 _ROWS = [
     # Faults tell more than a status does.
+    _Row("guest-initrd", "boot", "-", "initrd no-init"),
     _Row("guest-no-init", "", "x-", "no-init"),
     _Row("cpu-vhe", "enable", "x-", "hvc"),
     _Row("hypervisor-beyond-ram", "enable", "x-", "abort"),

@@ -15,6 +15,7 @@ SIGNS: dict[str, tuple[bytes, ...]] = {
     # Linux
     "el1": (b"CPU(s) started at EL1",),
     "no-init": (b"No working init found", b"Unable to mount root fs", b"No init found"),
+    "initrd": (b"nitramfs unpacking failed", b"rootfs image is not initramfs"),
     "panic": (b"Kernel panic - not syncing",),
     "hvc": (b"-- HVC (AArch64)",),
     "abort": (b"synchronous external abort",),

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from oejail.target import outcome
 from oejail.target.arrival import QUIET, Arrival
 from oejail.target.cpio import TOP, Member, append
 from oejail.target.marker import Shell
+from oejail.target.outcome import judge
+from oejail.target.signs import Evidence
 from tests.support import replay
 
 
@@ -59,8 +62,7 @@ def test_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:
     names = ["b", "a/c", "a/b"]
     first = archive(tmp_path, names)
     assert archive(tmp_path, names) == first
-    assert archive(tmp_path, names, b"xyz")[:4] == b"xyz\0"
-    assert archive(tmp_path, names, b"xyz")[4:] == first
+    assert archive(tmp_path, names, b"xyz") == b"xyz" + bytes(5) + first
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd", "a//b", "", "a\0b", "."])
@@ -163,6 +165,19 @@ def test_busyboxs_askfirst_and_a_torn_prompt() -> None:
     assert guest.says(b"/ # [    6.2] EXT4-fs: mounted\r\n") == b""
     assert guest.says(b"", 5.0) == b"\n"
     assert guest.says(b"/ # ") == GREETING
+
+
+def test_an_initrd_that_linux_cannot_unpack() -> None:
+    evidence = Evidence()
+    evidence.feed(
+        b"[    0.949] Initramfs unpacking failed: compression method zstd not configured\r\n"
+        b"[    1.264] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown\r\n"
+    )
+    verdict = judge(outcome.BOOT, None, evidence.seen)
+    assert (verdict.cause, "zstd not configured" in verdict.said) == ("guest-initrd", True)
+    # Said of trailing bytes too, in a guest that boots.
+    trailing = {"initrd": "Initramfs unpacking failed: junk at the end"}
+    assert judge(outcome.BOOT, 0, trailing).outcome == "passed"
 
 
 def test_silence_is_left_alone() -> None:
