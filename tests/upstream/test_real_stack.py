@@ -103,6 +103,16 @@ def test_a_bare_initrd_will_do(tmp_path: Path, out: Path, stack: Path) -> None:
     assert re.search(r"^running freertos +passed", said.out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("image", ["uart-demo.bin", "gic-demo.bin"])
+def test_jailhouses_own_inmates(tmp_path: Path, out: Path, image: str) -> None:
+    """What they print is known; their RAM lies below the platform's mem=1G, which gives way."""
+    build = ("--build-dir", str(out.parent / "build"), "--platform", "qemu-aarch64")
+    demo = f"qemu-arm64-inmate-demo=inmates/{image}"
+    oejail(tmp_path, "collect", *build, "--inmate", demo)
+    said = oejail(tmp_path, "boot", "oejail-artifacts")
+    assert re.search(r"^observe inmate-demo +passed .*came \d+ times$", said.out, re.MULTILINE)
+
+
 def test_it_is_not_hollow(tmp_path: Path, out: Path, stack: Path) -> None:
     (stack_of_zeros := tmp_path / "zeros").mkdir()
     for path in stack.iterdir():
