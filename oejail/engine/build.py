@@ -148,14 +148,7 @@ def run_bitbake(
     guarded = [guard.option(ws), *words]
     quoted = ["'" + word.replace("'", "'\"'\"'") + "'" for word in guarded]
     if ws.engine == "container":
-        for _ in range(_STARTS):
-            with guard.heartbeat(ws) as heart:
-                asked = ["bitbake", *quoted]
-                result = container.run(ws, asked, reader=reader, tick=tick, heart=heart)
-            if not container.lost(result):
-                break
-            logger.info("build: the container daemon lost what oebuild wrote; once more")
-        return result
+        return _in_container(ws, ["bitbake", *quoted], reader, tick)
     with guard.heartbeat(ws) as heart:
         return oebuild.run(
             ws.build_dir,
@@ -168,6 +161,24 @@ def run_bitbake(
             grace=guard.grace(ws),
             heart=heart.take(),
         )
+
+
+def _in_container(
+    ws: Workspace, words: list[str], reader: Reader | None, tick: Callable[[], None] | None
+) -> Result:
+    """`container.run`, and again where the daemon lost what a command said to oebuild."""
+    for start in range(1, _STARTS + 1):
+        try:
+            with guard.heartbeat(ws) as heart:
+                result = container.run(ws, words, reader=reader, tick=tick, heart=heart)
+            if not container.lost(result):
+                break
+        except container.Unfit:
+            if start > 1:
+                raise
+        if start < _STARTS:
+            logger.info("build: the container is not as oebuild sets one up; once more")
+    return result
 
 
 def drop_generated(ws: Workspace) -> None:

@@ -39,7 +39,10 @@ ALIVE = "alive"
 """In RUN_DIR, as long as a run lasts: one that was killed leaves it."""
 
 _ENDED = re.compile(r"oejail: bitbake ended with status (\d{1,3})")
-_LOST = "oejail: oebuild's lines are not in .bashrc"
+_LOST = (
+    "oejail: oebuild's lines are not in .bashrc",  # container.bash
+    f"can not get container {USER} uid",  # oebuild
+)
 _KEEP = 10_000  # lines of output that a Result holds, as process.run has it
 _BEAT = 1.0  # seconds between two touches of the file that says that oejail lives
 
@@ -61,6 +64,14 @@ class Container:
 
     def __str__(self) -> str:
         return f"{self.id} ({'running' if self.running else 'stopped'}) of {self.build_dir}"
+
+
+class Unfit(PrerequisiteMissing):
+    """The container's user cannot write into the workspace; the container is gone by then.
+
+    Another one may fit: Podman loses now and then what a command in a container said, and oebuild
+    then goes on with nothing.
+    """
 
 
 def find(ws: Workspace) -> Container | None:
@@ -159,6 +170,7 @@ def run(
 
     The lines are those of the output file, with paths of the host; the exit status is BitBake's
     own, or, where it did not start, one that is not 0. Nothing runs in the container afterwards.
+    Raises as `prepare`, Unfit, and Interrupted.
     """
     prepare(ws)
     kept: list[str] = []
@@ -203,8 +215,8 @@ def run(
 
 
 def lost(result: Result) -> bool:
-    """Whether a run did not reach BitBake for want of what oebuild should have put into .bashrc."""
-    return not result.ok and _LOST in result.stdout
+    """Whether a run did not reach BitBake because oebuild did not get what a command there said."""
+    return not result.ok and any(words in line for line in result.stdout for words in _LOST)
 
 
 def shell(ws: Workspace, rcfile: Path, env: Mapping[str, str]) -> int:
@@ -231,7 +243,7 @@ def shell(ws: Workspace, rcfile: Path, env: Mapping[str, str]) -> int:
         stop(ws)
 
 
-def take_down(ws: Workspace, say: Callable[[str], None]) -> PrerequisiteMissing | None:
+def take_down(ws: Workspace, say: Callable[[str], None]) -> Unfit | None:
     """After a run: the container is clean and stopped; what is wrong with it is said, or returned
     where it would hinder every run."""
     wrong = None
@@ -416,7 +428,7 @@ def _clean_bashrc(client: Any, ws: Workspace) -> None:
                 found.exec_run(["sed", "-i", f"/{BASH_MARK}$/d", BASHRC], user="root")
 
 
-def _wrong_user(client: Any, ws: Workspace, one: Container) -> PrerequisiteMissing | None:
+def _wrong_user(client: Any, ws: Workspace, one: Container) -> Unfit | None:
     """The error for a container whose user did not get the caller's id (oebuild's usermod fails
     where the image has it for another user, and nobody looks), or has it in another user namespace
     than the caller's, where it is of no use."""
@@ -429,13 +441,13 @@ def _wrong_user(client: Any, ws: Workspace, one: Container) -> PrerequisiteMissi
     except (docker.errors.APIError, ValueError):
         return None
     if got.isdigit() and int(got) != wanted:
-        return PrerequisiteMissing(
+        return Unfit(
             f"image {printable(image.docker_param(ws).image)}: its user {USER} cannot have the id "
             f"{wanted}, which is another's there; it is {int(got)}",
             hint="build as a user with another id (as root: --build-user), or use --engine host",
         )
     if got.isdigit() and not writes:
-        return PrerequisiteMissing(
+        return Unfit(
             f"{ws.build_dir}: the container's user {USER} may not write there, although it has the "
             f"id {wanted}: the daemon is rootless, or maps ids",
             hint='for rootless Podman: userns = "keep-id" below [containers] in '
