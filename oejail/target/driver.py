@@ -184,7 +184,8 @@ class Driver:
         lines = self.console.feed(text, now)
         self.transcript.add(lines)
         for line in lines:
-            self.show(line)
+            if not self.shell.is_echo(line.text):
+                self.show(line)
         return text
 
     async def _type(self, data: bytes) -> None:

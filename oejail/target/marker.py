@@ -85,6 +85,11 @@ class Shell:
         n = self.number
         return f"n={n}&&s={CUT}&&{{ [ $n = {n} ]&&{{ {text};}}".encode() + LINE_END
 
+    @staticmethod
+    def is_echo(text: str) -> bool:
+        """Whether a line of the console is the echo of a command, or one of its ends."""
+        return f"&&s={CUT}&&{{ [ $n =" in text or text.endswith(LINE_END[:-1].decode())
+
     def again(self) -> bytes:
         """What to type to have the last answer once more; harmless while a command runs."""
         return _RUBOUT + b"m\n"

@@ -110,3 +110,10 @@ def test_answers_of_others_count_for_nothing() -> None:
 def test_what_is_no_line_is_not_typed(text: str) -> None:
     with pytest.raises(ValueError, match="no line"):
         Shell(NONCE).command(text)
+
+
+def test_the_echo_of_a_command_is_known() -> None:
+    shell = Shell(1)
+    typed = shell.command("jailhouse cell start freertos").decode().rstrip("\n")
+    assert shell.is_echo(typed) and shell.is_echo("\\x1b[6n" + typed) and shell.is_echo(typed[:40])
+    assert shell.is_echo(typed[-20:]) and not shell.is_echo('Started cell "freertos"')
