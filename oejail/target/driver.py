@@ -20,7 +20,8 @@ from oejail.target.listen import Listener
 from oejail.target.marker import CUT, Shell
 from oejail.target.outcome import Story, Verdict, judge
 from oejail.target.results import Transcript
-from oejail.target.signs import Evidence
+from oejail.target.signs import CURSOR, Evidence
+from oejail.text import harmless
 
 SETTLE = 1.0
 """Seconds that a cell is watched for faults after it has said what it should."""
@@ -31,6 +32,7 @@ _DOOMED = 3.0  # seconds that a guest has to answer after a sign that none will 
 _LATE = 2.0  # seconds at most that the kernel's words on a step are waited for
 _QUIET = 0.2  # seconds of silence after which there are none
 _MAX_TYPED = 3  # times that one command is typed
+_CURSOR = harmless(CURSOR.decode())  # as a line has it
 _DEADLY = {"panic", "no-init", "hvc", "hyp", "stall", "off", "restart"}
 _FAULTS = {"access", "trap", "parked", "hyp", "panic", "stall"}
 
@@ -184,8 +186,8 @@ class Driver:
         lines = self.console.feed(text, now)
         self.transcript.add(lines)
         for line in lines:
-            if not self.shell.is_echo(line.text):
-                self.show(line)
+            if not self.shell.is_echo(line.text):  # of which the transcript has all
+                self.show(Line(line.seconds, line.text.replace(_CURSOR, "")))
         return text
 
     async def _type(self, data: bytes) -> None:

@@ -24,21 +24,17 @@ from typing import Any
 
 import pytest
 
-from oejail import platforms
-from oejail.artifacts import collect
-from oejail.artifacts.elf import Module, read_elf
 from oejail.artifacts.layout import read_index
-from oejail.artifacts.model import SetSpec
 from oejail.target import cpio, outcome, qemu
 from oejail.target.driver import Driver
 from oejail.target.outcome import Story
 from oejail.target.results import Transcript
 from oejail.target.session import Inmate, Run
 from tests.support.cli import Said, oejail
+from tests.support.real_stack import collected
 from tests.support.sshguest import SshGuest
 
 GREETING = "This is freertos from the openeuler community!"
-INITRD = "openeuler-image-mcs-qemu-aarch64-20260101000000.rootfs.cpio.gz"
 VIRT = "virt,gic-version=3,virtualization=on,its=off"
 JAILHOUSE = "/oejail/bin/jailhouse"
 ROOT = "/oejail/cells/qemu-arm64-openeuler-demo.cell"
@@ -52,32 +48,6 @@ def stack() -> Path:
     directory = os.environ.get("OEJAIL_REAL_STACK")
     assert directory, "OEJAIL_REAL_STACK: not set; the head of this file says what it names"
     return Path(directory)
-
-
-def collected(directory: Path, stack: Path, image: str = "FreeRTOS.bin") -> Path:
-    """OUT of a build directory with the stack's files where openEuler's recipes leave them."""
-    tmp = directory / "build/tmp"
-    root = tmp / "work/qemu-aarch64-openeuler-linux/jailhouse/0.12-r0/image"
-    rtos = tmp / "work/cortexa57-openeuler-linux/jailhouse-freertos/1.0-r0/image"
-    module = read_elf((stack / "jailhouse.ko").read_bytes())
-    assert isinstance(module, Module)
-    deployed = tmp / "deploy/images/qemu-aarch64"
-    for source, place in (
-        ("jailhouse.bin", root / "lib/firmware/jailhouse.bin"),
-        ("jailhouse.ko", root / f"lib/modules/{module.release}/extra/driver/jailhouse.ko"),
-        ("jailhouse", root / "usr/sbin/jailhouse"),
-        ("Image", deployed / "zImage"),
-        ("rootfs.cpio.gz", deployed / INITRD),
-        (image, rtos / "Jailhouse_FreeRTOS_demo/FreeRTOS.bin"),
-    ):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(stack / source, place)
-    for name in ("cells", "inmates"):
-        shutil.copytree(stack / name, root / "usr/share/jailhouse" / name)
-    platform = platforms.load("qemu-aarch64")
-    out = directory / "out"
-    collect(directory / "build", platform, SetSpec.from_platform(platform), out)
-    return out
 
 
 @pytest.fixture(scope="module")
