@@ -131,7 +131,8 @@ def ensure_generated(ws: Workspace) -> Outcome:
         files.atomic_write(ws.compile_yaml, text, mode=0o600)
         if reason is None:
             done.append("brought what oejail adds to it up to date")
-    if (now := _Record(recipe, layers, conf, own, docker)) != kept:
+    now = _Record(recipe, layers, conf, own, docker)
+    if now != kept or text != old:
         _write_record(ws, now)
     _note_unheard(ws, text, known=(*conf, *own))
     if (fetched := _ensure_repositories(ws)) is not None:
@@ -249,6 +250,11 @@ def _missing_feature(
         if missing:
             return f"feature {feature.name} is missing ({missing[0]})"
     return None
+
+
+def known(root: Path, build_name: str) -> bool:
+    """Whether oejail has worked in a build directory of the workspace at `root`."""
+    return _record_of(root, build_name).is_file()
 
 
 def _refuse_moved(ws: Workspace, record: _Record) -> None:
@@ -381,7 +387,11 @@ def _text(path: Path) -> str:
 
 
 def _record_path(ws: Workspace) -> Path:
-    return ws.root / ".oebuild" / f"oejail-{ws.build_name}.json"
+    return _record_of(ws.root, ws.build_name)
+
+
+def _record_of(root: Path, build_name: str) -> Path:
+    return root / ".oebuild" / f"oejail-{build_name}.json"
 
 
 def _read_record(ws: Workspace) -> _Record | None:

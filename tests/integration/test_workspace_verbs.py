@@ -214,6 +214,13 @@ def test_a_build_directory_of_another_engine_or_machine(v2: Place) -> None:
     assert data["build_in"] == "docker" and build in data["docker_param"]["volumns"]
     assert not ensure_generated(container).changed
 
+    # What a user adds to docker_param stays, once taken into account.
+    text = container.compile_yaml.read_text()
+    container.compile_yaml.write_text(text.replace("parameters: ", "parameters: --privileged "))
+    assert ensure_generated(container).reason == "brought what oejail adds to it up to date"
+    assert not ensure_generated(container).changed
+    assert "--privileged" in container.compile_yaml.read_text()
+
     # Another engine in the file means the same build directory: fine while it is empty.
     text = (v2.root / "oejail.yaml").read_text()
     (v2.root / "oejail.yaml").write_text(text.replace("engine: host", "engine: container"))
