@@ -33,8 +33,9 @@ RECORD = "last-build.json"
 _MAX_RECORD = 4 << 20
 
 _ATTEMPTS = 2
-_STARTS = 3  # of a container whose daemon lost a word
 """Where BitBake ended without a word, it is asked again: what kept it may have gone."""
+_STARTS = 3
+"""Of a container whose daemon lost a word."""
 
 _CUT_SHORT = re.compile(r"marshal data too short|\bpyshtables\b")
 """What Python says of a .pyc that is not whole, and of the tables that BitBake's parser writes."""
@@ -118,7 +119,7 @@ def require_engine(ws: Workspace) -> None:
 def require_build_dir(ws: Workspace) -> None:
     """Raise unless BitBake can start: a build directory, and no other BitBake."""
     if not ws.compile_yaml.is_file():
-        raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint="oejail generate")
+        raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint=ws.command("generate"))
     if ws.engine == "container":
         container.completed(ws)
     other = holder.holder(ws.build_dir)

@@ -353,7 +353,7 @@ def completed(ws: Workspace) -> dockerparam.DockerParam:
     if CONFIG_LABEL not in param.parameters:
         raise ConfigError(
             f"{ws.compile_yaml}: docker_param.parameters lacks oejail's labels",
-            hint="oejail generate",
+            hint=ws.command("generate"),
         )
     return param
 

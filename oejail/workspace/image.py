@@ -50,7 +50,7 @@ def docker_param(ws: Workspace) -> DockerParam:
     try:
         text = files.read_limited(ws.compile_yaml, files.MIB).decode("utf-8", "replace")
     except FileNotFoundError:
-        raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint="oejail generate") from None
+        raise UsageFault(f"{ws.build_dir}: no compile.yaml", hint=ws.command("generate")) from None
     param = dockerparam.read(text, str(ws.compile_yaml))
     if param is None:
         raise ConfigError(

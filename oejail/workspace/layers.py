@@ -164,7 +164,7 @@ class _Build:
         self.compile_text = _read_text(ws.compile_yaml, files.MIB)
         if self.compile_text is None:
             raise UsageFault(
-                f"{ws.compile_yaml}: not generated yet", hint="oejail generate makes it"
+                f"{ws.compile_yaml}: not generated yet", hint=f"{ws.command('generate')} makes it"
             )
         raw, _ = compileyaml.parts(self.compile_text, str(ws.compile_yaml))
         for entry in raw:

@@ -162,8 +162,9 @@ def lockable(ws: Workspace) -> Lock:
         logger.warning("%s: they are not in the lock", fault)
     if ws.engine == "container" and found.lock.image is None:
         logger.warning(
-            "the container's image is not there yet, so it is not in the lock: oejail up, then "
-            "oejail lock"
+            "the container's image is not there yet, so it is not in the lock: %s, then %s",
+            ws.command("up"),
+            ws.command("lock"),
         )
     for name in found.unlockable:
         logger.warning("%s: no git repository, so it is not in the lock", ws.src / name)
@@ -189,11 +190,12 @@ def _unpublished(ws: Workspace, name: str, status: Status) -> bool:
 
 
 def _image(ws: Workspace) -> Image | None:
-    """The container's image; where it is not there yet, the one that `hold_image` would bring."""
-    if ws.engine != "container":
-        return None
+    """The container's image; where it is not there yet, the one that `hold_image` would bring.
+
+    The host engine has none, and nothing to say of one that was locked.
+    """
     locked = ws.locked.image if ws.locked is not None else None
-    if not ws.compile_yaml.is_file():
+    if ws.engine != "container" or not ws.compile_yaml.is_file():
         return locked
     found = image.image_identity(ws)
     if found is None and locked is not None and locked.digest is not None:
@@ -293,14 +295,14 @@ def hold_image(ws: Workspace) -> None:
         if not same_image(locked, now):
             raise UsageFault(
                 f"image {name}: locked {_shown(locked)}, found {_shown(now) or 'none'}",
-                hint=f"{_how_to_have(client, locked, name)}, or oejail lock",
+                hint=f"{_how_to_have(ws, client, locked, name)}, or oejail lock",
             )
 
 
-def _how_to_have(client: Any, locked: Image, name: str) -> str:
+def _how_to_have(ws: Workspace, client: Any, locked: Image, name: str) -> str:
     """What to do for `name`, of compile.yaml, to stand for the locked image."""
     if name != locked.name:
-        return f"image: {locked.name} in compile.yaml, then oejail generate"
+        return f"image: {locked.name} in compile.yaml, then {ws.command('generate')}"
     if image.identify(client, locked.id) is not None:
         return f"docker tag {locked.id} {name}"
     if locked.digest is not None:

@@ -68,6 +68,11 @@ class Workspace:
         """The repository that says how openEuler is built."""
         return self.src / "yocto-meta-openeuler"
 
+    def command(self, verb: str) -> str:
+        """What the user types for `verb` to be about this build directory."""
+        other = self.build_name != self.project.build_name
+        return f"oejail {verb} --engine {self.engine}" if other else f"oejail {verb}"
+
     @property
     def src_as_built(self) -> str:
         """src/ as BitBake sees it: in the container it lies elsewhere."""

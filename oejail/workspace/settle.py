@@ -10,8 +10,8 @@ a manifest of its own into the build directory, and meta-oejail's oejail-manifes
 read it. What that does not list, the fetcher leaves alone.
 
 openEuler has no commit of such a repository in the hash of a task: its recipes would not be fetched
-again when it moves. oejail notes those that moved since the build directory began, and the same
-class puts that into the hash.
+again when it moves, or when what was changed in it is gone. oejail notes those that moved since the
+workspace began, and those with local changes, and the same class puts that into the hash.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ WRITTEN = "oejail-manifest.yaml"
 """The manifest that oejail writes, in the build directory."""
 
 COMMITS = "oejail-commits"
-"""Directory in the build directory: NAME/commit of each repository that moved since it began."""
-_FIRST = "first.json"
-"""In COMMITS: repository → the commit that the tree's manifest had at the first build."""
+"""Directory in the build directory: NAME/commit of each repository that is not as it first was."""
+FIRST = "oejail-commits.json"
+"""In the workspace's .oebuild: repository → the commit that the tree's manifest had at the first
+build. Of the workspace, as src/sstate-cache is, from which all its build directories take."""
 
 _HINT = "commit them to a branch, or go on with them as they are: --allow-dirty"
 
@@ -155,7 +156,7 @@ def prepare(ws: Workspace) -> Sources:
     statuses = {path.name: status for path, status in seen.items()}
     kept = _guard(ws, listed, layers, statuses)
     _write_manifest(ws, listed, kept)
-    _note_commits(ws, listed, kept)
+    _note_commits(ws, listed, {name: statuses[name] for name in kept})
     return _sources(ws, listed, layers, statuses)
 
 
@@ -214,22 +215,35 @@ def _write_manifest(ws: Workspace, listed: Mapping[str, Entry], kept: set[str]) 
         files.atomic_write(path, text)
 
 
-def _note_commits(ws: Workspace, listed: Mapping[str, Entry], kept: set[str]) -> None:
-    """Note for BitBake which repositories of the manifest stand elsewhere than at the beginning."""
-    place = ws.build_dir / COMMITS
-    first = _first(place / _FIRST)
+def _note_commits(ws: Workspace, listed: Mapping[str, Entry], kept: Mapping[str, Status]) -> None:
+    """Note for BitBake which repositories of the manifest are not as they were at the beginning.
+
+    `kept`: those that are built as they are.
+    """
+    beginning, place = ws.root / ".oebuild" / FIRST, ws.build_dir / COMMITS
+    first = _first(beginning)
     known = {name: entry.version for name, entry in listed.items()} | first
     if known != first:
-        files.make_directory(place)
-        files.atomic_write(place / _FIRST, files.canonical_json(known))
-    for name in filter(sources.is_name, sorted(listed.keys() - kept)):
-        wanted, path = _wanted(ws.locked, listed, name), place / name / "commit"
+        files.atomic_write(beginning, files.canonical_json(known))
+    for name in filter(sources.is_name, sorted(listed)):
+        path, how = place / name / "commit", "is at another commit"
+        wanted = _wanted(ws.locked, listed, name)
+        if name in kept:
+            wanted, how = _as_it_is(ws, name, kept[name]), "has local changes"
         if wanted is None or wanted == known[name]:
             path.unlink(missing_ok=True)
         elif not path.is_file() or files.read_limited(path, files.MIB) != wanted.encode():
-            logger.info("%s is at another commit: what is made of it is built again", name)
+            logger.info("%s %s: what is made of it is built again", name, how)
             files.make_directory(path.parent)
             files.atomic_write(path, wanted)
+
+
+def _as_it_is(ws: Workspace, name: str, status: Status) -> str:
+    """A repository's commit with a digest of what is changed in it, which no commit tells."""
+    if not status.changed:
+        return str(status.commit)
+    words = ("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
+    return f"{status.commit} {files.sha256_bytes(gitrepos.ask(ws.src / name, *words).stdout)}"
 
 
 def _first(path: Path) -> dict[str, str]:

@@ -214,8 +214,38 @@ def test_a_repository_that_moved_is_noted_for_bitbake(place: Place) -> None:
     place.upstream.publish()
     lockfile.write(place.file, locking.updated(place.ws(), place.lock(), []))
     assert noted() == {JAILHOUSE: two}
-    shutil.rmtree(place.ws().build_dir / settle.COMMITS)  # a build directory that begins now
-    assert noted() == {}
+    # A build directory that begins now takes shared state of the same sstate-cache.
+    shutil.rmtree(place.ws().build_dir / settle.COMMITS)
+    assert noted() == {JAILHOUSE: two}
+
+
+def test_the_host_engine_leaves_the_image_that_is_locked(place: Place) -> None:
+    lock = place.lock()
+    image = lockfile.Image("registry/image:1", "sha256:" + "1" * 64, None)
+    lockfile.write(place.file, lockfile.Lock(**{**vars(lock), "image": image}))
+    assert place.lock().image == image
+    assert locking.differences(place.lock(), locking.look(place.ws())) == []
+
+
+def test_local_changes_are_noted_for_bitbake_and_their_end_too(place: Place) -> None:
+    """Else what was made of them would be in a build that is clean again, and said to be so."""
+    path = place.clone()
+
+    def noted(allow_dirty: bool) -> str:
+        settle.prepare(place.ws(allow_dirty))
+        note = place.ws().build_dir / settle.COMMITS / JAILHOUSE / "commit"
+        return note.read_text() if note.exists() else ""
+
+    assert noted(False) == ""
+    trees.write(path, {"hypervisor": "mine\n"})
+    one = noted(True)
+    assert one.startswith(f"{place.head(JAILHOUSE)} ") and noted(True) == one
+    trees.write(path, {"hypervisor": "mine too\n"})
+    assert noted(True) not in (one, "")
+    trees.git(path, "checkout", "-q", ".")
+    assert noted(False) == ""
+    mine = trees.repository(path, {"hypervisor": "mine\n"})  # to which no branch leads
+    assert noted(True) == mine
 
 
 def test_what_drifted_is_brought_back_and_said(place: Place) -> None:

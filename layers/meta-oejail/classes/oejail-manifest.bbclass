@@ -5,9 +5,10 @@
 # configuration file, the variable's value is in no task's hash: nothing is built again for its sake.
 #
 # Nor is in any hash what that fetcher checks out. oejail keeps a file in ${TOPDIR}/oejail-commits/NAME
-# for each repository whose commit has changed since the build directory began; with it in do_fetch's
-# hash the recipes that use the repository are fetched and built again, and shared state of another
-# commit is not taken. Where nothing has changed there is no file, and hashes are as without oejail.
+# for each repository whose commit has changed since the workspace began, or that has local changes;
+# with it in do_fetch's hash the recipes that use the repository are fetched and built again, and
+# shared state of another commit is not taken. Where nothing has changed there is no file, and hashes
+# are as without oejail.
 
 addhandler oejail_manifest
 oejail_manifest[eventmask] = "bb.build.TaskStarted"
