@@ -17,6 +17,7 @@ from oejail.errors import PrerequisiteMissing, UsageFault
 from oejail.files import remove_tree
 from oejail.project import Project
 from oejail.state import DIRTY, git_facts
+from oejail.workspace import generate
 from oejail.workspace.model import Engine, Workspace
 
 
@@ -34,7 +35,8 @@ def plan(project: Project, ws: Workspace, everything: bool) -> Plan:
     workspace with its sources and downloads, bundles and logs too. Only what is there is listed.
     """
     # --engine has a build directory of its own for the engine that oejail.yaml does not name.
-    names = [project.build_name, *(f"{project.build_name}-{name}" for name in get_args(Engine))]
+    others = [f"{project.build_name}-{name}" for name in get_args(Engine)]
+    names = [project.build_name, *(name for name in others if generate.known(ws.root, name))]
     builds = [ws.build_dir.parent / name for name in names]
     ours = [build / part for build in builds for part in ("tmp", "cache")]
     ours.append(project.state_dir / "artifacts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -289,15 +290,21 @@ def test_a_full_disk_is_said_and_nothing_is_lost(fresh: Path) -> None:
 
 def test_clean(tmp_path: Path) -> None:
     oejail(tmp_path, "up", "--sample")
-    other = build_dir(tmp_path).with_name("qemu-aarch64-container") / "tmp"  # of --engine container
+    foreign = build_dir(tmp_path).with_name("qemu-aarch64-container") / "tmp"
+    foreign.mkdir(parents=True)
+    # What --engine of another engine than oejail.yaml's builds in.
+    other = foreign.parent.with_name("qemu-aarch64-host") / "tmp"
     other.mkdir(parents=True)
+    record = tmp_path / "workspace/.oebuild/oejail-qemu-aarch64.json"
+    shutil.copy(record, record.with_name("oejail-qemu-aarch64-host.json"))
     would = oejail(tmp_path, "clean", "--dry-run").out
     ours = tmp_path / "workspace/build/qemu-aarch64/tmp"
     assert f"would remove {ours}\n" in would
     assert ours.is_dir()
     (tmp_path / "workspace/build/mine/tmp").mkdir(parents=True)
     oejail(tmp_path, "clean")
-    assert not other.exists() and (tmp_path / "workspace/build/mine/tmp").is_dir()
+    assert not other.exists() and foreign.is_dir()
+    assert (tmp_path / "workspace/build/mine/tmp").is_dir()
     assert not ours.exists()
     assert (tmp_path / "workspace/src/yocto-poky").is_dir()
     c_file(tmp_path).write_text("edited")
