@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from oejail.target.console import Line
 
 _MAX_SHOWN = 200
+_ROOT = "root"
 
 
 def command(
@@ -60,7 +61,7 @@ def command(
     ] = None,
     login: Annotated[
         str, typer.Option(metavar="USER", help="Who logs in where the guest asks.")
-    ] = "root",
+    ] = _ROOT,
     password_file: Annotated[
         Path | None, typer.Option(metavar="F", help="The file whose first line is the password.")
     ] = None,
@@ -93,9 +94,12 @@ def command(
     from oejail.target import Wishes, boot, boot_bare
     from oejail.target.source import is_sample_alone
 
+    if junit is not None:
+        _make_way(junit)
     path = _of_project() if bundle is None else bundle
     show = (lambda _: None) if json else _Shown()
     guest = kernel or initrd or append or password_file or keep_running or interactive
+    guest = guest or login != _ROOT
     if bare and guest:
         raise UsageFault("--bare: there is no guest that the other options could be for")
     if not bare and not guest and is_sample_alone(path):
@@ -127,17 +131,28 @@ def command(
             interactive=interactive,
         )
         done = boot(path, wishes, show)
+    if json:
+        emit_json({**done.results.to_dict(), "directory": str(done.directory)})
+    else:
+        _table(done)
     if junit is not None:
         from oejail.files import atomic_write
         from oejail.target.results import junit as report
 
         atomic_write(junit, report(done.results))
-    if json:
-        emit_json({**done.results.to_dict(), "directory": str(done.directory)})
-    else:
-        _table(done)
     if done.fault is not None:
         raise done.fault
+
+
+def _make_way(report: Path) -> None:
+    """Remove an earlier run's report, which would be taken for that of a run that is refused."""
+    if not report.parent.is_dir():
+        raise UsageFault(f"--junit {report}: {report.parent} is no directory")
+    if report.is_dir():
+        raise UsageFault(f"--junit {report}: is a directory")
+    if report.is_file():
+        with naming(report):
+            report.resolve().unlink()
 
 
 def _password(path: Path | None) -> str | None:

@@ -183,6 +183,7 @@ def switch(
     if boot == "enable" and not board.init:
         words = "neither systemd, /etc/rc5.d nor /etc/init.d"
         findings.append(finding("deploy-init", remote.name, words))
+    findings += _in_the_way(board, boot, remote.name)
     actions = [*_rename(board, target), *_boot_plan(board, boot)]
     done = Deployed(remote.name, target, board.current, actions, findings, dry_run)
     if dry_run:
@@ -217,10 +218,13 @@ def _result(remote: Remote, answer: Answer) -> tuple[str, str]:
         )
     found = [m for line in answer.lines if (m := _CURRENT.fullmatch(line.strip()))]
     if answer.status != 0 or not found:
+        had = "the board has what it had before, whole"
         raise TargetFailed(
             f"{remote.name}: installing ended with status {answer.status}: "
             f"{answer.error.removeprefix('install.sh: error: ')}",
-            hint="the board has what it had before, whole",
+            hint=f"{found[-1][1]} is current, whole: only its start at boot is not as wanted"
+            if found
+            else had,
             details=answer.said[-8:-1],
         )
     now, was = found[-1].groups()
@@ -251,7 +255,7 @@ def _findings(
     platform = load(head.platform) if head.platform in names() else None
     of_board, of_set = split(waive)
     looked = preflight.check(board, head, platform, name, start=start, enable=boot == "enable")
-    found = waived(looked, of_board)
+    found = waived([*looked, *_in_the_way(board, boot, name)], of_board)
     paths = {entry.path: path for entry, path in files.items()}
     collection = collection_of(replace(head, files=tuple(files)))
     machine = preflight.machine(board, name)
@@ -280,10 +284,21 @@ def _rename(board: Board, digest: str) -> list[str]:
     return [f"link {_BASE}/current to {digest} (now {board.current or 'nothing'})"]
 
 
+def _boot_target(board: Board) -> str:
+    return f"{_BASE}/current/oejail.{'service' if board.init == 'systemd' else 'init'}"
+
+
+def _in_the_way(board: Board, boot: str | None, name: str) -> list[Finding]:
+    """What install.sh would not replace by its links."""
+    target = _boot_target(board)
+    paths = _LINKS.get(board.init, ()) if boot == "enable" else ()
+    taken = [path for path in paths if board.links.get(path, target) != target]
+    return [finding("deploy-init", name, f"{path}: is in the way, and not ours") for path in taken]
+
+
 def _boot_plan(board: Board, boot: str | None) -> list[str]:
     if boot == "enable":
-        kind = "service" if board.init == "systemd" else "init"
-        target = f"{_BASE}/current/oejail.{kind}"
+        target = _boot_target(board)
         paths = _LINKS.get(board.init, ())
         return [f"link {path} to {target}" for path in paths if board.links.get(path) != target]
     if boot == "disable":

@@ -26,6 +26,7 @@ from oejail.target.console import Line
 from oejail.target.deploy import Verified
 from oejail.target.outcome import Story, judge
 from oejail.target.results import FAILED, PASSED, Results, Step, Transcript
+from oejail.target.session import NAME_WIDTH
 from oejail.target.signs import Evidence
 from oejail.target.ssh import Remote
 from oejail.text import printable
@@ -206,7 +207,8 @@ class _Heard:
             self._status = int(status[1])
             if self._at >= 0:
                 self._close(PASSED if self._status == 0 else FAILED)
-            self._began = time.monotonic()
+            # What follows is no step, and the cells are left alone meanwhile.
+            self._began = time.monotonic() + WATCH
         elif begun := _STEP.match(text):
             kind = outcome.MODULE if begun[1] == "insmod" else begun[2]
             for number in range(self._at + 1, len(self.steps)):
@@ -250,8 +252,10 @@ class _Heard:
 
     def _state(self, inmate: SetInmate) -> int:
         """What `cell list` says of the cell, as a status of `outcome.STATES`."""
+        # A name that fills its column meets the state with no blank between.
+        between = r"\s+" if len(inmate.name) < NAME_WIDTH else r"\s*"
         pattern = re.compile(
-            rf"\d+\s+{re.escape(inmate.name)}\s+(running/locked|[a-z ]+?)\s*(\d.*)?"
+            rf"\d+\s+{re.escape(inmate.name)}{between}(running/locked|[a-z ]+?)\s*(\d.*)?"
         )
         for line in self._list:
             if match := pattern.fullmatch(line.strip()):

@@ -232,7 +232,7 @@ class _Session:
                 "text": inmate.expect,
                 "times": inmate.times,
                 "seen": heard.seen if (heard := self.run.listeners.get(inmate.name)) else 0,
-                "verified": inmate.expect is not None,
+                "verified": inmate.expect is not None and heard is not None and heard.met,
             }
             for inmate in self.run.inmates
         ]

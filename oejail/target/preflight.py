@@ -69,7 +69,7 @@ class Board:
     """Digest of each version that is installed, to that of the one before."""
     init: str
     links: dict[str, str]
-    """What `--enable` made."""
+    """What lies where `--enable` makes links, and what each points to; a file to nothing."""
 
     @property
     def platform(self) -> str | None:

@@ -58,6 +58,8 @@ elif [ -d /etc/init.d ]; then
 fi
 for link in etc/systemd/system/oejail.service etc/systemd/system/multi-user.target.wants/oejail.service \
     etc/rc5.d/S90oejail etc/init.d/S90oejail; do
-    [ ! -L "/$link" ] || say link "/$link" "$(readlink "/$link")"
+    if [ -L "/$link" ] || [ -e "/$link" ]; then
+        say link "/$link" "$(readlink "/$link")"
+    fi
 done
 say end

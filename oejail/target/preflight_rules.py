@@ -103,7 +103,7 @@ RULES: dict[str, Rule] = dict(
             "The file system of /opt/oejail lies in memory: openEuler's multi-OS image runs from "
             "an initrd.",
             "After the next boot neither /opt/oejail nor the links of --enable are there.",
-            "Deploy again after each boot, put the payload into the image (oejail build "
+            "Deploy again after each boot, put the payload into the image (oejail up "
             "--rtos-in-image), or run from a disk.",
         ),
         _row(
@@ -113,7 +113,7 @@ RULES: dict[str, Rule] = dict(
             "Jailhouse is enabled on the board.",
             "What runs goes on; `JAILHOUSE_ENABLE: Device or resource busy` for whoever starts it "
             "again (with --start this is an error).",
-            "jailhouse disable on the board, then start the new version.",
+            "/opt/oejail/current/bin/jailhouse disable on the board, then start the new version.",
         ),
         _row(
             "deploy-memory",
@@ -127,9 +127,11 @@ RULES: dict[str, Rule] = dict(
             "deploy-init",
             ERROR,
             "nothing starts at boot",
-            "--enable was given, and the board has neither systemd nor /etc/rc5.d nor /etc/init.d.",
+            "--enable was given, and the board has neither systemd nor /etc/rc5.d nor /etc/init.d, "
+            "or something that is not ours lies where the link would be.",
             "There is no place for a link.",
-            "Call /opt/oejail/current/oejail-start from the board's own init.",
+            "Call /opt/oejail/current/oejail-start from the board's own init, or move away what "
+            "lies there.",
         ),
     ]
 )

@@ -193,14 +193,19 @@ def write(results: Results, directory: Path) -> None:
 def junit(results: Results) -> bytes:
     """A JUnit report: one test case a step; one that was never reached is skipped.
 
-    Characters that XML cannot hold are escaped.
+    A run that did not pass has a failure, also where it ended between two steps. Characters that
+    XML cannot hold are escaped.
     """
     from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+    blamed = [step for step in results.steps if step.outcome in (FAILED, NO_ANSWER)]
+    if results.outcome != PASSED and not blamed:
+        blamed = [step for step in results.steps if step.outcome == NOT_RUN][:1]
+        blamed = blamed or results.steps[-1:]
     suite = TestSuite(f"boot {results.bundle.get('name', '')}".strip())
     for step in results.steps:
         case = TestCase(step.name, classname="oejail.boot", time=round(step.seconds, 3))
-        if step.outcome in (FAILED, NO_ANSWER):
+        if any(step is one for one in blamed):
             failure = Failure(harmless(results.cause), results.outcome)
             failure.text = harmless("\n".join(part for part in (step.detail, results.hint) if part))
             case.result = [failure]

@@ -22,7 +22,8 @@ from oejail.target.results import PASSED, Step
 
 _PAYLOAD = f"/{TOP}"
 _FIRMWARE = "/sys/module/firmware_class/parameters/path"
-_NAME_WIDTH = 24  # of `jailhouse cell list`; a longer name meets the state with no blank between
+NAME_WIDTH = 24
+"""Columns of `jailhouse cell list`; a longer name meets the state with no blank between."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Run:
 
     def _state_of(self, name: str) -> str:
         """Shell that ends with a status of `outcome.STATES`."""
-        wanted = quote(f" {name} " if len(name) < _NAME_WIDTH else f" {name}")
+        wanted = quote(f" {name} " if len(name) < NAME_WIDTH else f" {name}")
         return (
             f'L=$({self.tool} cell list);echo "$L";L=$(echo "$L"|grep -F -e {wanted});'
             'case "$L" in *running*)true;;*"shut down"*)(exit 20);;*failed*)(exit 21);;'

@@ -142,6 +142,8 @@ def test_not_hollow(
     assert found["outcome"] == cause and found["hint"]
     outcomes = [step["outcome"] for step in found["steps"]]
     assert outcomes.count("failed") == 1 and outcomes[-1] == "not run"
+    # That a text is waited for does not mean that it came.
+    assert found["expect"]["inmates"][0]["verified"] is (cause in ("cell-fault", "cell-absent"))
 
 
 @pytest.mark.parametrize(
@@ -156,9 +158,18 @@ def test_not_hollow(
 def test_what_cannot_work_is_refused(
     arguments: tuple[str, ...], rule: str, made: Path, tmp_path: Path
 ) -> None:
-    said = boot(made, tmp_path, *arguments, status=3)
+    (tmp_path / "report.xml").write_text("of an earlier run, which passed")
+    said = boot(made, tmp_path, *arguments, "--junit", "report.xml", status=3)
     assert f"[{rule}" in said.err and "oejail explain" in said.err
     assert not list((tmp_path / "oejail-runs").iterdir())
+    assert not (tmp_path / "report.xml").exists()
+
+
+def test_a_report_that_cannot_be_written_is_refused_at_once(made: Path, tmp_path: Path) -> None:
+    for path, words in (("none/r.xml", "none is no directory"), (".", "is a directory")):
+        said = boot(made, tmp_path, "--junit", path, status=2)
+        assert f"--junit {path}: " in said.err and words in said.err
+    assert not (tmp_path / "oejail-runs").exists()
 
 
 def test_a_module_for_another_kernel_is_refused(made: Path, tmp_path: Path) -> None:

@@ -311,9 +311,24 @@ def test_enable_and_disable(board: Board, made: list[Made]) -> None:
     assert board.current() == made[1].digest
 
 
+def test_what_is_in_the_way_of_enable(board: Board, made: list[Made]) -> None:
+    """Found before anything is touched; where that is waived, the end says what is current."""
+    board.says("etc/init.d/S90oejail", "theirs")
+    said = deploy(board, made[0].path, "--unsigned", "--enable", status=3)
+    assert "nothing was touched: deploy-init" in error(said)
+    assert "board: /etc/init.d/S90oejail: is in the way, and not ours" in said.err
+    assert board.holds() == []
+    waive = ("--waive", "deploy-init=they go away")
+    said = deploy(board, made[0].path, "--unsigned", "--enable", *waive, status=5)
+    assert f"{made[0].digest} is current, whole: only its start at boot" in error(said)
+    assert board.current() == made[0].digest and is_whole(board, made[0])
+    deploy(board, "--disable")
+    assert (board.root / "etc/init.d/S90oejail").read_text() == "theirs"
+
+
 def test_start(board: Board, made: list[Made]) -> None:
     board.says("scenario", "speaks")
-    said = deploy(board, made[0].path, "--unsigned", "--start", "--json")
+    said = deploy(board, made[0].path, "--unsigned", "--start", "--json", "--timeout", "2")
     run = json.loads(said.out)["run"]
     assert run["outcome"] == "passed"
     assert [step["outcome"] for step in run["steps"]] == ["passed"] * 7

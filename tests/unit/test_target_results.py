@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from oejail.target import results
 from oejail.target.console import Line
-from oejail.target.results import FAILED, PASSED, Results, Step, Transcript
+from oejail.target.results import FAILED, NOT_RUN, PASSED, Results, Step, Transcript
 
 GOLDEN = Path(__file__).parent.parent / "data/target"
 
@@ -36,6 +37,26 @@ def silent() -> Results:
 def test_golden(name: str, tmp_path: Path) -> None:
     results.write(silent(), tmp_path)
     assert (tmp_path / name).read_text() == (GOLDEN / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("ends", "blamed"),
+    [
+        ([PASSED, NOT_RUN, NOT_RUN], 1),  # between two steps
+        ([PASSED, PASSED, PASSED], 2),  # after the last one
+        ([PASSED, FAILED, NOT_RUN], 1),
+    ],
+)
+def test_a_run_that_did_not_pass_has_a_failure(ends: list[str], blamed: int) -> None:
+    """Whoever looks at junit.xml alone must not take an interrupted run for a good one."""
+    run = silent()
+    run.outcome = run.cause = "interrupted"
+    for step, end in zip(run.steps, ends, strict=True):
+        step.outcome = end
+    cases = re.findall(r"<testcase.*?(?:/>|</testcase>)", results.junit(run).decode(), re.DOTALL)
+    assert [n for n, case in enumerate(cases) if "<failure" in case] == [blamed]
+    run.outcome, run.steps = PASSED, [Step("verify", PASSED), Step("observe", NOT_RUN)]
+    assert b"<failure" not in results.junit(run)
 
 
 def test_two_runs_of_one_second(tmp_path: Path) -> None:
