@@ -34,6 +34,7 @@ from oejail.text import printable
 SCRIPT = Path(__file__).with_name("start.sh")
 WATCH = 2
 """Seconds that the cells are left alone before they are looked at."""
+_JAILHOUSE = "/opt/oejail/current/bin/jailhouse"
 _PREFIX = "oejail:"
 _MAX_LINES = 5_000
 _LONGEST = 86_400  # seconds; each step has its own
@@ -102,14 +103,17 @@ def start(
             lost = _run(remote, take, [str(WATCH)], lambda: heard.hurry(timeout))
             if lost is not None and heard.open:
                 began = time.monotonic()
-                _run(remote, take, ["log", heard.before], lambda: _hurry(began, _LOG))
+                gone = _run(remote, take, ["log", heard.before], lambda: _hurry(began, _LOG))
+                heard.cut = gone is None and not isinstance(lost, _Late)
         fault = heard.judge(chosen, lost)
         report.outcome = PASSED if fault is None else heard.cause
         report.cause = heard.summary(chosen) if fault is None else fault.message
         report.hint = "" if fault is None else fault.hint or ""
     except Interrupted:
-        report.outcome, report.cause = "interrupted", "interrupted: what was started runs on"
-        raise
+        report.outcome = "interrupted"
+        report.cause = f"interrupted: what was started on {remote.name} runs on"
+        report.hint = f"{_JAILHOUSE} disable on the board comes before the next --start"
+        raise Interrupted(report.cause, hint=report.hint) from None
     finally:
         report.seconds = time.monotonic() - clock
         report.expect = {"inmates": heard.expectations(chosen)}
@@ -140,9 +144,13 @@ def _run(
     return None
 
 
+class _Late(TargetFailed):
+    """A step has had its time."""
+
+
 def _hurry(since: float, timeout: float) -> None:
     if time.monotonic() - since > timeout:
-        raise TargetFailed(f"no answer within {timeout:g} s")
+        raise _Late(f"no answer within {timeout:g} s")
 
 
 def _names(chosen: CollectedSet) -> list[str]:
@@ -164,6 +172,8 @@ class _Heard:
         self.cause = ""
         self.before = "0"
         """Lines that the kernel's log had."""
+        self.cut = False
+        """The connection was lost, and the board lives on: what it did then is not known."""
         self._at = -1
         self._began = clock
         self._status: int | None = None
@@ -272,6 +282,13 @@ class _Heard:
         step.outcome = verdict.outcome
         if verdict.outcome == PASSED:
             return None
+        if self.cut and not verdict.said and lost is not None:
+            self.cause = "no-answer"
+            return TargetFailed(
+                f"no-answer: {step.name}: {lost.message}",
+                hint=f"{_JAILHOUSE} cell list on the board says what came of it",
+                details=lost.details,
+            )
         self.cause = verdict.cause
         message, hint = CAUSES[verdict.cause]
         said = f" ({verdict.said})" if verdict.said else ""

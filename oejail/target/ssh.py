@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oejail import process
-from oejail.errors import PrerequisiteMissing, TargetFailed, UsageFault
+from oejail.errors import Interrupted, PrerequisiteMissing, TargetFailed, UsageFault
 from oejail.files import naming
 from oejail.text import printable
 
@@ -24,6 +24,7 @@ CUT = 97
 """Exit status of a board that did not get the whole script."""
 _LOST = 255  # what ssh itself ends with
 _MAX_LINES = 5_000
+_WHOLE = "the board has the old version or the new one, whole: run the same command again"
 _USER = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\$?"
 _HOST = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[?[0-9A-Fa-f:]{2,45}(?:%[A-Za-z0-9]{1,16})?\]?"
 _WORD = re.compile(r"[A-Za-z0-9._-]+")
@@ -126,7 +127,8 @@ class Remote:
         `name` is its `$0`, `doing` what it is for, in an error; `timeout` in seconds; `reader` gets
         each line of its output as it comes; `tick` is called some ten times a second.
 
-        Raises TargetFailed when the board cannot be reached, or is lost before it answered.
+        Raises TargetFailed when the board cannot be reached, or is lost before it answered;
+        Interrupted after Ctrl-C.
         """
         code = script.rstrip("\n").encode("ascii")
         assert all(_WORD.fullmatch(word) for word in (name, *arguments))
@@ -139,15 +141,18 @@ class Remote:
                 if data is not None:
                     with data.open("rb") as source:
                         shutil.copyfileobj(source, stream)
-            done = process.run(
-                process.reading(sent, self.argv(command)),
-                timeout=timeout,
-                tail=_MAX_LINES,
-                linger=1.0,
-                check=False,
-                reader=_only_output(reader),
-                tick=tick,
-            )
+            try:
+                done = process.run(
+                    process.reading(sent, self.argv(command)),
+                    timeout=timeout,
+                    tail=_MAX_LINES,
+                    linger=1.0,
+                    check=False,
+                    reader=_only_output(reader),
+                    tick=tick,
+                )
+            except Interrupted:
+                raise Interrupted(f"interrupted {doing}: {self.name}", hint=_WHOLE) from None
         said = tuple(printable(line, 500) for line in done.stderr[-40:])
         if done.timed_out or done.returncode in (_LOST, CUT) or done.returncode < 0:
             how = done.describe() if done.timed_out or done.returncode < 0 else ""
@@ -165,7 +170,7 @@ class Remote:
                 )
         return TargetFailed(
             f"{self.name}: the connection was lost {doing}: {how or last or 'it was closed'}",
-            hint="the board has the old version or the new one, whole: run the same command again",
+            hint=_WHOLE,
             details=said[-8:-1],
         )
 

@@ -19,7 +19,7 @@ import pytest
 from oejail import platforms
 from oejail.artifacts import SetSpec, collect
 from oejail.files import sha256_bytes
-from tests.support import bundles, elf_files, foreign_build
+from tests.support import bundles, cli, elf_files, foreign_build
 from tests.support.board import Board, Made, keygen
 from tests.support.cli import OEJAIL, Said, oejail
 
@@ -371,14 +371,20 @@ def test_start_that_fails(
     assert is_whole(board, made[0])
 
 
-def test_the_board_dies_at_enable(board: Board, made: list[Made]) -> None:
-    """What a hang looks like from here: the connection goes, and no answer came."""
+@pytest.mark.parametrize("board_lives", [False, True])
+def test_the_connection_goes_at_enable(board: Board, made: list[Made], board_lives: bool) -> None:
+    """What a hang looks like from here, unless the board is there again."""
     board.says("scenario", "hang")
     wrapper = board.top / "shut"
-    text = wrapper.read_text().replace("exec env", f"echo $PPID >{board.root}/session; exec env")
+    assert board.process is not None
+    kills = "$PPID" if board_lives else f"$PPID {board.process.pid}"
+    text = wrapper.read_text().replace("exec env", f"echo {kills} >{board.root}/session; exec env")
     wrapper.write_text(text)
     said = deploy(board, made[0].path, "--unsigned", "--start", status=5)
-    assert "enable-hangs: enable: " in error(said)
+    if board_lives:
+        assert "no-answer: enable: board: the connection was lost" in error(said)
+    else:
+        assert "enable-hangs: enable: " in error(said)
     [directory] = (board.top / "oejail-runs").iterdir()
     report = json.loads((directory / "results.json").read_text())
     assert [s["outcome"] for s in report["steps"]][:3] == ["passed", "no answer", "not run"]
@@ -394,6 +400,27 @@ def test_a_step_that_does_not_answer(
     board.says("scenario", scenario)
     said = deploy(board, made[0].path, "--unsigned", "--start", "--timeout", "1", status=5)
     assert f"{cause}: enable: " in error(said)
+
+
+def test_start_interrupted(board: Board, made: list[Made]) -> None:
+    board.says("scenario", "el1")
+    words = ["deploy", str(made[0].path), "--unsigned", "--start", "board"]
+    process = cli.start(board.top, *words, "--ssh-config", str(board.config))
+    deadline = time.monotonic() + 60
+    while not any(
+        "jailhouse enable" in path.read_text()
+        for path in (board.top / "oejail-runs").glob("*/transcript.txt")
+    ):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "error: interrupted: what was started on board runs on; /opt/oejail/current/bin" in said
+    [directory] = (board.top / "oejail-runs").iterdir()
+    report = json.loads((directory / "results.json").read_text())
+    assert report["outcome"] == "interrupted" and "disable" in report["hint"]
+    assert "<failure" in (directory / "junit.xml").read_text()
 
 
 def test_a_finding_that_is_waived(board: Board, made: list[Made]) -> None:
