@@ -308,7 +308,7 @@ CAUSES = (
         "no recipe provides a target",
         r"Nothing R?PROVIDES '(?P<item>[^'\n]+)'(?: \(but (?P<by>[^\n]{1,300}?) R?DEPENDS)?",
         "no layer of the build has a recipe for {item}",
-        "check the name; oejail layers show lists the layers, oejail layers add adds the one",
+        "check the name; oejail layers show lists the layers, oejail layers add DIR adds one",
         means="No recipe in the layers of the build provides what was asked for, or what a recipe "
         "needs.",
         mend="Check the name, then add the layer that has the recipe.",
@@ -405,7 +405,7 @@ CAUSES = (
     _cause(
         "qa",
         "a packaging check failed",
-        r"(?<!WARNING: )QA Issue: (?P<what>[^\n]+)(?:\n\s+(?P<file>/[^\n]+))?"
+        r"^(?!WARNING: )[^\n]*?QA Issue: (?P<what>[^\n]+)(?:\n\s+(?P<file>/[^\n]+))?"
         r"|Fatal QA errors? (?:was|were) found",
         "a packaging check failed: {what} {file}",
         "mend the recipe; INSANE_SKIP only where the check is wrong",

@@ -215,8 +215,8 @@ def scan(lines: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
             continue
         line = _UNFINISHED.sub("", line)
         last.append(line)
-        # OE-core's checks warn in the same words in which they fail.
-        begins = not line.startswith("WARNING: QA Issue") and _ERROR.search(line)
+        # OE-core's checks warn in the same words in which they fail, and fetchers of a mirror.
+        begins = not line.startswith("WARNING: ") and _ERROR.search(line)
         if len(found) < MAX_LINES and (found or begins):
             found.append(line)
     shown = found or list(last)[-3:]

@@ -92,13 +92,19 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert "https://***@example.com/x" in failures[0].cause
 
 
-def test_a_warning_is_not_taken_for_the_cause(tmp_path: Path) -> None:
-    output = [
+@pytest.mark.parametrize(
+    "warning",
+    [
         "WARNING: Network access disabled through BB_NO_NETWORK (for url http://example.com/x)",
-        "ERROR: something else",
-    ]
+        "WARNING: QA Issue: File /usr/bin/x in package demo doesn't have GNU_HASH [ldflags]",
+        # As BitBake's front end shows it.
+        "WARNING: demo-1.0-r0 do_package_qa: QA Issue: /usr/bin/x: no GNU_HASH [ldflags]",
+    ],
+)
+def test_a_warning_is_not_taken_for_the_cause(warning: str, tmp_path: Path) -> None:
+    output = [warning, "ERROR: something else"]
     (failure,) = diagnose.diagnose(Track(), output, "exit status 1", owner=0, log=tmp_path)
-    assert failure.id == "no-events"
+    assert (failure.id, failure.lines) == ("no-events", ("ERROR: something else",))
 
 
 def test_what_the_configuration_says_itself_is_taken_before_what_was_left_of_it(
