@@ -17,7 +17,7 @@ from oejail.errors import PrerequisiteMissing, UsageFault
 from oejail.files import remove_tree
 from oejail.project import Project
 from oejail.state import DIRTY, git_facts
-from oejail.workspace import generate
+from oejail.workspace import generate, sources
 from oejail.workspace.model import Engine, Workspace
 
 
@@ -67,7 +67,9 @@ def changed_repositories(ws: Workspace) -> list[Path]:
     """Repositories below the workspace's own src/ that have local changes."""
     if ws.src.is_symlink() or not ws.src.is_dir():
         return []
-    facts = git_facts(sorted(path.parent for path in ws.src.glob("*/.git")))
+    there = sorted(path.parent for path in ws.src.glob("*/.git"))
+    # A fetch that failed leaves one without a commit and without a file.
+    facts = git_facts(p for p in there if sources.state(p) != "unborn" or os.listdir(p) != [".git"])
     return [path for path, fact in facts.items() if fact.endswith(DIRTY)]
 
 

@@ -72,12 +72,18 @@ def command(
 def _own(out: Path | None) -> tuple[Collection, Path]:
     from oejail import project as projects
     from oejail.artifacts import SetSpec, collect
+    from oejail.artifacts.places import find_places
     from oejail.workspace.workspace import open_workspace
 
     project = projects.load()
     where = out or project.state_dir / "artifacts"
     with project.lock("collect"):
         build_dir = open_workspace(project).build_dir
+        try:
+            find_places(build_dir, project.platform.machine)
+        except UsageFault as error:
+            error.hint = "oejail build first"
+            raise
         return collect(build_dir, project.platform, SetSpec.from_project(project), where), where
 
 

@@ -250,7 +250,7 @@ CAUSES = (
         r"ParseError (?:at|in) (?P<file>\S*/conf/(?:local|auto|site)\.conf)(?::(?P<line>\d+))?:? "
         r"(?P<what>[^\n]+)",
         "{file} line {line}: {what}",
-        "mend local_conf: in oejail.yaml, then oejail generate",
+        "mend it there, or where it comes from, local_conf: in oejail.yaml, then oejail generate",
         means="BitBake cannot read a line of conf/local.conf. What local_conf: of oejail.yaml and "
         "the platform say is appended to it.",
         mend='An assignment is NAME = "value", with the quotes.',

@@ -154,7 +154,7 @@ def require_user(ws: Workspace) -> None:
         raise PrerequisiteMissing(
             "oebuild refuses root, and no container can be built in from a user namespace",
             hint="useradd --create-home oejail-build, add it to the group of the daemon's socket, "
-            "then --build-user oejail-build",
+            "then build_user: oejail-build in oejail.yaml, or OEJAIL_BUILD_USER",
         )
 
 

@@ -83,7 +83,7 @@ def _of(entry: pwd.struct_passwd) -> Identity:
 
 def _nobody_else(project: Project, why: str) -> Identity:
     why = f"oebuild and BitBake refuse root, and {why}"
-    hint = f"{USERADD}, then oejail … --build-user oejail-build"
+    hint = f"{USERADD}, then build_user: oejail-build in oejail.yaml, or OEJAIL_BUILD_USER"
     if not project.is_sample:
         raise PrerequisiteMissing(why, hint=hint)
     namespace = Identity("userns", NOBODY, NOBODY, name="nobody")

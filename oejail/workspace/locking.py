@@ -112,9 +112,7 @@ def look(ws: Workspace) -> Found:
     if main is None or main.commit is None:
         raise ConfigError(
             f"{ws.meta_openeuler}: no git repository with a commit, so there is nothing to lock",
-            hint="oejail up --until update"
-            if ws.tree == "openeuler" and main is None
-            else "put the tree under git",
+            hint="oejail up --until update" if ws.tree == "openeuler" else "put the tree under git",
         )
     digest = manifest_digest(ws)
     pins: dict[str, Pin] = {}

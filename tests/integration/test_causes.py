@@ -104,7 +104,7 @@ def test_a_syntax_error_in_local_conf_that_the_front_end_loses(ws: Workspace) ->
     with changed(conf, "FOO BAR\n"):
         number = len(conf.read_text().splitlines())
         lines, _ = fails(ws, "local-conf")
-    assert f"{conf} line {number}: unparsed line: 'FOO BAR'; mend local_conf:" in lines[0]
+    assert f"{conf} line {number}: unparsed line: 'FOO BAR'; mend it there, or" in lines[0]
 
 
 def test_a_syntax_error_in_a_recipe(ws: Workspace, recipe: Path) -> None:

@@ -86,6 +86,7 @@ def test_what_is_not_there(place: Path, tmp_path: Path) -> None:
     oejail(tmp_path, "init", "--sample")
     assert "no logs yet" in oejail(tmp_path, "logs", status=2).err
     assert "; oejail generate\n" in oejail(tmp_path, "build", status=2).err
+    assert "; oejail build first\n" in oejail(tmp_path, "collect", status=2).err
     for words in (["build"], ["shell"], ["layers", "add", "meta"]):  # its own build directory
         said = oejail(tmp_path, *words, "--engine", "container", status=2).err
         assert "; oejail generate --engine container" in said

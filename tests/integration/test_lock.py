@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from oejail import project
+from oejail import cleanup, project
 from oejail.cli import main
 from oejail.errors import ChildFailed, ConfigError, UsageFault
 from oejail.workspace import checkout, identity, lockfile, locking, settle, sources
@@ -217,6 +217,20 @@ def test_a_repository_that_moved_is_noted_for_bitbake(place: Place) -> None:
     # A build directory that begins now takes shared state of the same sstate-cache.
     shutil.rmtree(place.ws().build_dir / settle.COMMITS)
     assert noted() == {JAILHOUSE: two}
+
+
+def test_what_a_failed_fetch_leaves_is_nobodys_work(tmp_path: Path, upstream: Upstream) -> None:
+    place = Place(tmp_path / "p", upstream)
+    place.write(base=f"file://{tmp_path}/gone")
+    with pytest.raises(ChildFailed):
+        place.up()
+    assert sources.state(place.src(META)) == "unborn"
+    assert cleanup.changed_repositories(place.ws()) == []
+    with pytest.raises(ConfigError) as caught:
+        place.lock()
+    assert caught.value.hint == "oejail up --until update"
+    trees.write(place.src(META), {"mine": "x"})
+    assert cleanup.changed_repositories(place.ws()) == [place.src(META)]
 
 
 def test_the_host_engine_leaves_the_image_that_is_locked(place: Place) -> None:
