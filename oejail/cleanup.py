@@ -42,14 +42,15 @@ def plan(project: Project, ws: Workspace, everything: bool) -> Plan:
     ours.append(project.state_dir / "artifacts")
     keep = []
     if everything:
-        ours = [project.dist_dir]
         if project.config.workspace is not None:
             keep.append(f"{ws.root}: workspace: of oejail.yaml names it")
-            ours += builds
+            whole = [build for build in builds if generate.made(ws.root, build.name)]
+            ours = [path for path in ours[:-1] if path.parent not in whole] + whole
         else:
-            ours.append(ws.root)
+            ours = [ws.root]
             if project.workspace_link.is_symlink():
                 ours.append(project.workspace_link)
+        ours.append(project.dist_dir)
         ours.append(project.state_dir)  # last: the lock that is held lies in it
     else:
         ours.append(project.state_dir / "state.json")

@@ -114,6 +114,9 @@ def start(
         report.cause = f"interrupted: what was started on {remote.name} runs on"
         report.hint = f"{_JAILHOUSE} disable on the board comes before the next --start"
         raise Interrupted(report.cause, hint=report.hint) from None
+    except OSError as error:  # a full disk
+        report.cause = str(error)
+        raise
     finally:
         report.seconds = time.monotonic() - clock
         report.expect = {"inmates": heard.expectations(chosen)}

@@ -37,7 +37,10 @@ async def over(driver: Driver) -> None:
     source, target = sys.stdin.fileno(), sys.stdout.fileno()
 
     def read() -> None:
-        data = os.read(source, 4096)
+        try:
+            data = os.read(source, 4096)
+        except OSError:  # the terminal was closed
+            data = b""
         if not data or LEAVE in data:
             left.set()
         if data:
@@ -77,4 +80,5 @@ def _raw(descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+        with contextlib.suppress(termios.error):  # it is gone; what ends the run is told, not this
+            termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)

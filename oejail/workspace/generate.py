@@ -93,7 +93,7 @@ def ensure_generated(ws: Workspace) -> Outcome:
         ws.build_dir_as_built,
         None if sdk is None else str(sdk.directory),
     )
-    kept = _read_record(ws)
+    kept = _read_record(_record_path(ws))
     record = kept or _Record()
     _refuse_moved(ws, record)
     done = []
@@ -257,6 +257,12 @@ def known(root: Path, build_name: str) -> bool:
     return _record_of(root, build_name).is_file()
 
 
+def made(root: Path, build_name: str) -> bool:
+    """Whether oejail made that build directory, and did not find it there with a compile.yaml."""
+    record = _read_record(_record_of(root, build_name))
+    return record is not None and bool(record.layers or record.local_conf or record.docker)
+
+
 def _refuse_moved(ws: Workspace, record: _Record) -> None:
     """Raise UsageFault for a build directory that lay elsewhere when it was filled.
 
@@ -394,10 +400,10 @@ def _record_of(root: Path, build_name: str) -> Path:
     return root / ".oebuild" / f"oejail-{build_name}.json"
 
 
-def _read_record(ws: Workspace) -> _Record | None:
+def _read_record(path: Path) -> _Record | None:
     """The record; None when oejail did not make compile.yaml."""
     try:
-        raw = json.loads(files.read_limited(_record_path(ws), 4 * files.MIB))
+        raw = json.loads(files.read_limited(path, 4 * files.MIB))
         recipe = raw["recipe"]
         if recipe is not None:
             recipe = _Recipe(**{**recipe, "features": tuple(recipe["features"])})

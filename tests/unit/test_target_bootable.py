@@ -20,7 +20,7 @@ CPIO = b"070701" + b"0" * 5000
 IMAGE = bytes(56) + b"ARM\x64" + bytes(5000)
 
 
-@pytest.mark.parametrize("data", [IMAGE, gzip.compress(IMAGE)], ids=["plain", "gzip"])
+@pytest.mark.parametrize("data", [IMAGE, gzip.compress(IMAGE, mtime=0)], ids=["plain", "gzip"])
 def test_kernels(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "Image").write_bytes(data)
     require_kernel(tmp_path / "Image", "--kernel Image")
@@ -36,8 +36,8 @@ def test_kernels(data: bytes, tmp_path: Path) -> None:
         (b"MZ" + bytes(0x200) + b"HdrS" + bytes(100), "an x86 bzImage, no arm64 Image"),
         (b"MZ\0\0zimg" + bytes(100), "an EFI zboot image, no arm64 Image"),
         (bytes(0x24) + bytes.fromhex("18286f01") + bytes(100), "an arm zImage, no arm64 Image"),
-        (gzip.compress(CPIO), "a cpio archive, in gzip, no arm64 Image: '0000'"),
-        (gzip.compress(IMAGE)[:3] + b"x" * 60, "damaged gzip data"),
+        (gzip.compress(CPIO, mtime=0), "a cpio archive, in gzip, no arm64 Image: '0000'"),
+        (gzip.compress(IMAGE, mtime=0)[:3] + b"x" * 60, "damaged gzip data"),
         (b"\xff" * 100, "unknown bytes, no arm64 Image"),
     ],
 )
@@ -54,7 +54,7 @@ def test_no_kernels(data: bytes, words: str, tmp_path: Path) -> None:
         CPIO,
         b"070702" + CPIO,
         bytes(512) + CPIO,
-        gzip.compress(CPIO),
+        gzip.compress(CPIO, mtime=0),
         bz2.compress(CPIO),
         lzma.compress(CPIO),
         lzma.compress(CPIO, lzma.FORMAT_ALONE),
@@ -79,7 +79,7 @@ def test_initrds(data: bytes, tmp_path: Path) -> None:
         (b"hsqs" + bytes(100), "a squashfs, no initrd"),
         (b"070707" + bytes(100), "a cpio archive in the old format, no initrd"),
         (IMAGE, "an arm64 Image, no initrd"),
-        (gzip.compress(IMAGE), "an arm64 Image, in gzip, no initrd"),
+        (gzip.compress(IMAGE, mtime=0), "an arm64 Image, in gzip, no initrd"),
         (lzma.compress(b"a text\n"), "a text, in xz, no initrd"),
         (b"\x1f\x8b\x08" + b"x" * 100, "damaged gzip data"),
         (b"\x5d\0\0" + b"\xff" * 100, "damaged lzma data"),
