@@ -93,35 +93,31 @@ def start(
     )
     heard = _Heard(steps, clock)
     fault: TargetFailed | None = None
-    try:
-        with Transcript(directory / results.TRANSCRIPT) as transcript:
+    with results.recorded(report, directory, clock):
+        try:
+            with Transcript(directory / results.TRANSCRIPT) as transcript:
 
-            def take(line: str) -> None:
-                heard.take(line)
-                transcript.add([Line(time.monotonic() - clock, printable(line))])
+                def take(line: str) -> None:
+                    heard.take(line)
+                    transcript.add([Line(time.monotonic() - clock, printable(line))])
 
-            lost = _run(remote, take, [str(WATCH)], lambda: heard.hurry(timeout))
-            if lost is not None and heard.open:
-                began = time.monotonic()
-                gone = _run(remote, take, ["log", heard.before], lambda: _hurry(began, _LOG))
-                heard.cut = gone is None and not isinstance(lost, _Late)
-        fault = heard.judge(chosen, lost)
-        report.outcome = PASSED if fault is None else heard.cause
-        report.cause = heard.summary(chosen) if fault is None else fault.message
-        report.hint = "" if fault is None else fault.hint or ""
-    except Interrupted:
-        report.outcome = "interrupted"
-        report.cause = f"interrupted: what was started on {remote.name} runs on"
-        report.hint = f"{_JAILHOUSE} disable on the board comes before the next --start"
-        raise Interrupted(report.cause, hint=report.hint) from None
-    except OSError as error:  # a full disk
-        report.cause = str(error)
-        raise
-    finally:
-        report.seconds = time.monotonic() - clock
-        report.expect = {"inmates": heard.expectations(chosen)}
-        report.console = {"lines": heard.count}
-        results.write(report, directory)
+                lost = _run(remote, take, [str(WATCH)], lambda: heard.hurry(timeout))
+                if lost is not None and heard.open:
+                    began = time.monotonic()
+                    gone = _run(remote, take, ["log", heard.before], lambda: _hurry(began, _LOG))
+                    heard.cut = gone is None and not isinstance(lost, _Late)
+            fault = heard.judge(chosen, lost)
+            report.outcome = PASSED if fault is None else heard.cause
+            report.cause = heard.summary(chosen) if fault is None else fault.message
+            report.hint = "" if fault is None else fault.hint or ""
+        except (Interrupted, KeyboardInterrupt):
+            report.outcome = "interrupted"
+            report.cause = f"interrupted: what was started on {remote.name} runs on"
+            report.hint = f"{_JAILHOUSE} disable on the board comes before the next --start"
+            raise Interrupted(report.cause, hint=report.hint) from None
+        finally:
+            report.expect = {"inmates": heard.expectations(chosen)}
+            report.console = {"lines": heard.count}
     return Started(directory, report, fault)
 
 

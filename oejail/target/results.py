@@ -166,7 +166,7 @@ class Transcript:
 
 @contextlib.contextmanager
 def recorded(report: Results, directory: Path, clock: float) -> Iterator[None]:
-    """Write `report` at the end of the block, which runs QEMU, however that ends.
+    """Write `report` at the end of the block, which boots or starts, however that ends.
 
     `clock` is when the run began, by time.monotonic. Ctrl-C is raised as Interrupted.
     """
